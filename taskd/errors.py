@@ -8,8 +8,6 @@ stable word in JSON, `hint` is the next step, and never a destructive one.
 from __future__ import annotations
 
 import enum
-from typing import ClassVar
-
 
 class Kind(enum.IntEnum):
     """What a failure means to the caller; the value is the exit code."""
@@ -33,9 +31,9 @@ class Kind(enum.IntEnum):
 class TaskdError(Exception):
     """taskd failed: {reason}"""
 
-    kind: ClassVar[Kind] = Kind.FAILED
-    code: ClassVar[str] = "failed"
-    hint: ClassVar[str] = "see `taskd daemon logs`"
+    kind: Kind = Kind.FAILED
+    code: str = "failed"
+    hint: str = "see `taskd daemon logs`"
 
     def __init__(self, **facts: object) -> None:
         """Keep `facts`; they fill the message, the hint and the JSON error."""

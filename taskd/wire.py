@@ -1,0 +1,267 @@
+"""What front ends and the engine say to each other: calls, replies, and each operation's parameters.
+
+A call travels as JSON `{"op": name, "params": {...}, "caller": {...}}`, its answer as
+`{"data": ...}` or `{"error": {"code", "message", "hint", "exit", ...}}`.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any, Final, TypeVar
+
+from taskd.errors import Kind, TaskdError, UsageError
+
+P = TypeVar("P")
+
+PROTOCOL: Final = "1"  # raised when an older client could misread a daemon's answer
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls and from which directory; the engine finds the worktree and fills in what is None."""
+
+    actor: str | None = None
+    session: str | None = None
+    directory: str = "."
+    token: int | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One operation asked for."""
+
+    op: str
+    params: Mapping[str, object] = field(default_factory=dict)
+    caller: Caller = Caller()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer: `data`, or the JSON error with its exit code."""
+
+    data: object = None
+    error: Mapping[str, object] | None = None
+
+    def unwrap(self) -> Any:  # noqa: ANN401 - JSON: its shape is the operation's
+        """The data; raises what the other side raised, as `Remote`."""
+        if self.error is not None:
+            raise Remote(self.error)
+        return self.data
+
+
+class Remote(TaskdError):
+    """{message}"""
+
+    hint = "{hint}"
+
+    def __init__(self, error: Mapping[str, object]) -> None:
+        """Stand for an error of the other side, as its JSON tells it."""
+        super().__init__(**{"message": "", "hint": "", **error})
+        self.error = error
+        self.kind = Kind(int(str(error["exit"])))
+        self.code = str(error["code"])
+
+    def as_data(self) -> dict[str, object]:
+        """The error as it was told."""
+        return {key: value for key, value in self.error.items() if key != "exit"}
+
+
+def failed(error: TaskdError) -> Reply:
+    """The reply that tells an error."""
+    return Reply(error={**error.as_data(), "exit": int(error.kind)})
+
+
+# -- the parameters of the operations
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """An operation without parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """A new task. Without `id` one is made from the name; `values` are authored fields by name."""
+
+    name: str
+    id: str | None = None
+    path: str = ""
+    values: Mapping[str, object] = field(default_factory=dict)
+    #: tracked layout: make the document in the caller's worktree
+    file: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """Which tasks are wanted; see `core.query.Query` for the meaning of each filter."""
+
+    status: tuple[str, ...] = ()
+    tag: tuple[str, ...] = ()
+    assignee: str | None = None
+    path: str | None = None
+    priority: tuple[str, ...] = ()
+    parent: str | None = None
+    ready: bool = False
+    blocked: bool = False
+    mine: bool = False
+    unassessed: bool = False
+    search: str | None = None
+    sort: str = "rank"
+    limit: int | None = None
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class One:
+    """One task, by id or unique beginning of an id."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """Authored fields to set: to a value (None: NULL); `add` and `remove` work on tags and depends_on."""
+
+    id: str
+    values: Mapping[str, object] = field(default_factory=dict)
+    add: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    remove: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A transition to `status`."""
+
+    id: str
+    status: str
+    reason: str | None = None
+    summary: str | None = None
+    actual_hours: float | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim by id, or with `next` of the best ready task among those the filters leave."""
+
+    id: str | None = None
+    next: bool = False
+    resume: bool = False
+    ttl: float | None = None
+    tag: tuple[str, ...] = ()
+    path: str | None = None
+    priority: tuple[str, ...] = ()
+    assignee: str | None = None
+    parent: str | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A claim the caller holds, to renew or give up."""
+
+    id: str
+    ttl: float | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A dependency: `id` depends on `on`."""
+
+    id: str
+    on: str
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """A task to delete (a tombstone stays) or to restore."""
+
+    id: str
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Journal entries of one task or all: those with seq > `after`, or the newest `limit`."""
+
+    id: str | None = None
+    after: int = 0
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """Take in everything saved before the call, within `timeout` seconds."""
+
+    timeout: float = 30.0
+
+
+# -- as JSON
+
+
+def build(kind: type[P], values: Mapping[str, object]) -> P:
+    """A parameter object from JSON values; UsageError naming what does not fit."""
+    known = {row.name: row for row in fields(kind)}  # type: ignore[arg-type]  # always a dataclass
+    hints = typing.get_type_hints(kind)
+    for name in values:
+        if name not in known:
+            raise UsageError(reason=f"there is no parameter {name!r}; known are {', '.join(known)}")
+    missing = [n for n, row in known.items() if _is_required(row) and n not in values]
+    if missing:
+        raise UsageError(reason=f"missing: {', '.join(missing)}")
+    return kind(**{name: _fit(name, hints[name], value) for name, value in values.items()})
+
+
+def _is_required(row: Any) -> bool:  # noqa: ANN401 - dataclasses.Field is generic in what it holds
+    return row.default is MISSING and row.default_factory is MISSING
+
+
+def _fit(name: str, hint: object, value: object) -> object:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in arguments:
+            return None
+        return _fit(name, next(a for a in arguments if a is not type(None)), value)
+    if origin is tuple and isinstance(value, (list, tuple)):
+        return tuple(_fit(name, arguments[0], item) for item in value)
+    if origin is Mapping and isinstance(value, Mapping):
+        return {str(key): _fit(name, arguments[1], item) for key, item in value.items()}
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if hint is object or hint is type(value):
+        return value
+    raise UsageError(reason=f"{name} cannot be {value!r}")
+
+
+def pack_call(call: Call) -> bytes:
+    """A call as JSON."""
+    body = {"op": call.op, "params": call.params, "caller": asdict(call.caller)}
+    return json.dumps(body, default=asdict).encode()
+
+
+def unpack_call(data: bytes) -> Call:
+    """A call from JSON; UsageError when it is none."""
+    try:
+        body = json.loads(data)
+        return Call(str(body["op"]), dict(body.get("params", {})), build(Caller, body.get("caller", {})))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UsageError(reason=f"that is no call: {error}") from None
+
+
+def pack_reply(reply: Reply) -> bytes:
+    """A reply as JSON."""
+    return json.dumps({"data": reply.data} if reply.error is None else {"error": reply.error}).encode()
+
+
+def unpack_reply(data: bytes) -> Reply:
+    """A reply from JSON."""
+    body = json.loads(data)
+    return Reply(body.get("data"), body.get("error"))
