@@ -1,0 +1,1 @@
+"""Measurements of taskd beside the floors of the same machine, measured in the same run."""
