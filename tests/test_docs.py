@@ -12,6 +12,8 @@ from typing import Final
 
 import pytest
 
+import taskd
+
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 PAGES: Final = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
 DECISIONS: Final = sorted(REPOSITORY.glob("docs/decisions/*.md"))
@@ -121,7 +123,7 @@ def test_short_way_says_the_version() -> None:
     """The script that may import nothing repeats the version, and it is the same one."""
     script = (REPOSITORY / "taskd" / "cli" / "scripts" / "taskd").read_text()
 
-    assert re.findall(r'^VERSION = b"(.*)"$', script, re.MULTILINE) == [project()["version"]]
+    assert re.findall(r'^VERSION = b"(.*)"$', script, re.MULTILINE) == [taskd.__version__]
 
 
 def test_every_dependency_is_weighed() -> None:
