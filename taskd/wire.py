@@ -136,10 +136,10 @@ class Set:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A transition to `status`."""
+    """A transition to `status`; operations that name it themselves ignore the field."""
 
     id: str
-    status: str
+    status: str = ""
     reason: str | None = None
     summary: str | None = None
     actual_hours: float | None = None
@@ -205,6 +205,15 @@ class Sync:
 
 
 # -- as JSON
+
+
+def parameters(given: Any) -> dict[str, object]:  # noqa: ANN401 - any of the dataclasses above
+    """The values of a parameter object that differ from their defaults."""
+    return {
+        row.name: value
+        for row in fields(given)
+        if (value := getattr(given, row.name)) != row.default or _is_required(row)
+    }
 
 
 def build(kind: type[P], values: Mapping[str, object]) -> P:

@@ -33,11 +33,15 @@ _OLD: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A name in an open directory; `prefix` leads from the root to that directory."""
+    """A name in an open directory; `prefix` leads from the root to that directory.
+
+    Without `durable` nothing is synced here, because the caller does it for many at once.
+    """
 
     fd: int
     prefix: str
     name: str
+    durable: bool = True
 
 
 def settle(root: Path, aside: str, expected: str) -> bytes | None:
@@ -117,7 +121,7 @@ def origin(temp: str) -> str | None:
 
 
 @contextlib.contextmanager
-def spot_of(root: Path, path: str) -> Iterator[Spot | None]:
+def spot_of(root: Path, path: str, *, durable: bool = True) -> Iterator[Spot | None]:
     """The place of a path, None when the directory it would be in is missing."""
     directories, name = openat.split_path(path)
     with contextlib.ExitStack() as stack:
@@ -125,7 +129,7 @@ def spot_of(root: Path, path: str) -> Iterator[Spot | None]:
             fd = stack.enter_context(openat.opened(root, directories))
         except (FileNotFoundError, NotADirectoryError):
             fd = -1
-        yield None if fd == -1 else Spot(fd, "".join(f"{part}/" for part in directories), name)
+        yield None if fd == -1 else Spot(fd, "".join(f"{part}/" for part in directories), name, durable)
 
 
 def inspect(spot: Spot, name: str) -> tuple[Look, bool | None]:
@@ -170,7 +174,7 @@ def _leftover(spot: Spot) -> list[tuple[str, bytes]]:
     if belongs is not None and spot.name[_MARK_AT] == "+":
         with contextlib.suppress(FileExistsError):
             rename.place(spot.fd, spot.name, belongs)
-            sync(spot.fd)
+            sync(spot)
             return []
     text, _ = inspect(spot, spot.name)
     return [] if text.text is None else [(spot.prefix + spot.name, text.text)]
@@ -196,12 +200,18 @@ def _temp_path(path: str) -> str:
 def unlink(spot: Spot, name: str) -> None:
     """Take a name out of the directory, durably."""
     os.unlink(name, dir_fd=spot.fd)
-    sync(spot.fd)
+    sync(spot)
 
 
-def sync(fd: int) -> None:
+def sync(spot: Spot) -> None:
     """Make the names of a directory durable."""
-    os.fsync(fd)
+    if spot.durable:
+        os.fsync(spot.fd)
+
+
+def sync_all() -> None:
+    """Make everything written so far durable: one call for many files, where each would cost a millisecond."""
+    os.sync()
 
 
 def prune_above(root: Path, path: str) -> None:

@@ -103,12 +103,14 @@ class _Temp:
         return stamp_of(now) if same else None
 
 
-def replace(root: Path, path: str, expected: str, new: bytes, *, linger: bool = False) -> Outcome:
+def replace(
+    root: Path, path: str, expected: str, new: bytes, *, linger: bool = False, durable: bool = True
+) -> Outcome:
     """Put `new` in the place of the file whose text has the hash `expected`; mode and owner stay.
 
-    Outcomes: written, displaced, unexpected, absent.
+    Outcomes: written, displaced, unexpected, absent. Without `durable` the caller syncs (`sync_all`).
     """
-    with spot_of(root, path) as spot:
+    with spot_of(root, path, durable=durable) as spot:
         refusal = _no_place() if spot is None else _refusal(spot, expected)
         if spot is None or refusal is not None:
             return refusal or _no_place()
@@ -118,14 +120,15 @@ def replace(root: Path, path: str, expected: str, new: bytes, *, linger: bool = 
             return refusal or _exchange(spot, temp, expected, linger=linger)
 
 
-def create(root: Path, path: str, new: bytes) -> Outcome:
+def create(root: Path, path: str, new: bytes, *, durable: bool = True) -> Outcome:
     """Put `new` at a free place, making the directories that lead there below `root`.
 
-    Outcomes: written, exists. FileNotFoundError when `root` itself is missing.
+    Outcomes: written, exists. FileNotFoundError when `root` itself is missing. Without `durable` the
+    caller syncs (`sync_all`).
     """
     for tries_left in range(_CREATE_TRIES, 0, -1):
         try:
-            return _create_once(root, path, new)
+            return _create_once(root, path, new, durable=durable)
         except FileNotFoundError:  # a directory was pruned between our open and our write
             if tries_left == 1 or not root.is_dir():
                 raise
@@ -168,7 +171,7 @@ def _exchange(spot: Spot, temp: _Temp, expected: str, *, linger: bool) -> Outcom
     if came.text is None:
         return _swap_back(spot, temp)
     if text_hash(came.text) != expected:
-        sync(spot.fd)
+        sync(spot)
         return Outcome("displaced", came.text, temp.stamp(), spot.prefix + temp.name)
     aside = _retire(spot, temp.name, keep=linger and writer is not False, step="exchange.before-unlink")
     return Outcome("written", None, temp.stamp(), aside)
@@ -204,14 +207,14 @@ def _swap_back(spot: Spot, temp: _Temp) -> Outcome:
     if temp.stamp() is not None and stamp_of(back.stat)[:2] == stamp_of(temp.written)[:2]:
         temp.ours = True  # ours and untouched: it goes
         return _found_other(_find(spot))
-    sync(spot.fd)
+    sync(spot)
     return Outcome("displaced", back.text, None, spot.prefix + temp.name)
 
 
-def _create_once(root: Path, path: str, new: bytes) -> Outcome:
+def _create_once(root: Path, path: str, new: bytes, *, durable: bool) -> Outcome:
     directories, name = openat.split_path(path)
     with openat.opened(root, directories, make=True) as fd:
-        spot = Spot(fd, "", name)
+        spot = Spot(fd, "", name, durable)
         found = _find(spot)
         if found is not None:
             return _found_other(found, "exists")
@@ -223,7 +226,7 @@ def _create_once(root: Path, path: str, new: bytes) -> Outcome:
                 return _found_other(_find(spot), "exists")
             temp.ours = False
             point("create.after-link")
-            sync(fd)
+            sync(spot)
             return Outcome("written", None, temp.stamp())
 
 
@@ -237,7 +240,8 @@ def _written(spot: Spot, text: bytes, like: os.stat_result | None) -> Iterator[_
         if like is not None:
             _dress(file, like)
         _write_all(file, text)
-        os.fsync(file)
+        if spot.durable:
+            os.fsync(file)
         temp.written = os.fstat(file)
         yield temp
     finally:
@@ -309,7 +313,7 @@ def _retire_moved(spot: Spot, aside: str, expected: str, *, linger: bool, step: 
 def _retire(spot: Spot, aside: str, *, keep: bool, step: str) -> str | None:
     """Let an old file go that was found as expected, or keep it; its path in that case."""
     if keep:
-        sync(spot.fd)
+        sync(spot)
         return spot.prefix + aside
     point(step)
     unlink(spot, aside)
@@ -321,7 +325,7 @@ def _put_back(spot: Spot, aside: str, came: Look) -> Outcome:
     try:
         rename.place(spot.fd, aside, spot.name)
     except FileExistsError:
-        sync(spot.fd)
+        sync(spot)
         return Outcome("displaced", came.text, None, spot.prefix + aside)
-    sync(spot.fd)
+    sync(spot)
     return _found_other(_find(spot) or came)

@@ -1,0 +1,336 @@
+"""The engine: carries out the seven steps for one repository, in a daemon or in a single command.
+
+Nothing here waits or sleeps on its own account, and nothing decides: `core` does. Every method that
+changes the index or a replica is called with the write lock held (`Engine.working`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, cast
+
+from taskd import wire
+from taskd.core.claims import Claimant
+from taskd.engine import absence, ingest, mirror, recover, writeback
+from taskd.engine.coordination import sweep_leases
+from taskd.engine.desk import Desk
+from taskd.engine.operations import Operation, operation
+from taskd.engine.site import MIRROR, REPLICAS, WORKSPACE, Place, Site
+from taskd.errors import BranchMoved, GitFailed, StillGated, TaskdError
+from taskd.repo import replicas
+from taskd.repo.branch import Branch
+from taskd.repo.lock import FileLock
+from taskd.repo.worktrees import gate_locks
+from taskd.store.base import Base, Stamp, Txn, View
+
+MIRROR_TRIES: Final = 5  # times in a row somebody else may move the branch under us before we back off
+
+
+@dataclass(frozen=True, slots=True)
+class Sighted:
+    """What a scan found: paths to read, paths that are gone, and whether the place is there at all."""
+
+    touched: list[str]
+    absent: list[str]
+    exists: bool
+
+
+@dataclass(slots=True)
+class Engine:
+    """One repository's engine. `clock_ns` tells wall time in nanoseconds, as files are stamped."""
+
+    site: Site
+    branch: Branch
+    mirror_lock: FileLock
+    clock_ns: Callable[[], int] = time.time_ns
+    #: (place key, path) that must be read again
+    again: set[tuple[str, str]] = field(default_factory=set)
+    lingering: list[tuple[str, str, str]] = field(default_factory=list)
+
+    # -- taking in
+
+    def working(self) -> AbstractContextManager[None]:
+        """Hold the write lock."""
+        return self.site.lock.held()
+
+    def start(self) -> None:
+        """Settle what a killed process left, and learn where the worktrees are."""
+        self.site.workspace.mkdir(parents=True, exist_ok=True)
+        self.site.look_around()
+        recover.recover(self.site, self.clock_ns(), sweep=self.site.epoch is not None)
+
+    def scan(self, place: Place) -> Sighted:
+        """Compare a place with its bases, by stamps; files whose stamp cannot be trusted are touched."""
+        seen = replicas.scan(place.root)
+        with self.site.db.read() as view:
+            bases = {base.path: base for base in view.bases(place.key)}
+            listed = {p.path for p in view.problems(place.key) if p.kind != "refusal"}
+        touched = [path for path, stamp in seen.files.items() if _is_news(bases.get(path), stamp)]
+        touched += sorted((listed - set(touched)) & set(seen.files))
+        if seen.troubles or listed:
+            ingest.list_troubles(self.site, place, seen.troubles, listed, seen.files)
+        absent = [path for path in bases if not seen.root_exists or seen.absent(path)]
+        return Sighted(touched, absent, seen.root_exists)
+
+    def ingest(self, place: Place, paths: Sequence[str]) -> ingest.Ingested:
+        """Steps 3 to 5 for some paths of a place; directories among them stand for what is in them."""
+        report = ingest.ingest(self.site, place, self._expand(place, paths), self.clock_ns())
+        self.again |= {(place.key, path) for path in report.again}
+        return report
+
+    def decide_absence(self, place: Place, paths: Sequence[str]) -> list[str]:
+        """What follows from files that stayed away; the ids deleted."""
+        deleted = absence.decide_absence(self.site, place, paths, self.clock_ns())
+        if deleted:
+            self.site.log.info("tasks.deleted", worktree=place.key, tasks=deleted)
+        return deleted
+
+    def is_gated(self, place: Place) -> bool:
+        """Whether a git command is at work in the place's worktree."""
+        return place.worktree is not None and bool(gate_locks(place.worktree.git_dir))
+
+    # -- commands
+
+    def execute(self, calls: Sequence[wire.Call]) -> list[wire.Reply]:
+        """Carry out writing calls in one durable transaction, each undone alone if it fails.
+
+        The replies are given when the transaction is on the disk, never before.
+        """
+        authored = list[tuple[Desk, Place]]()
+        with self.site.writing() as txn:
+            replies = [self._attempt(txn, call, authored) for call in calls]
+        for desk, place in authored:
+            self._note(writeback.write_authored(self.site, place, desk.authored))
+        return replies
+
+    def answer(self, call: wire.Call) -> wire.Reply:
+        """Carry out a call that only reads, on a snapshot."""
+        try:
+            row = operation(call.op)
+            with self.site.db.read() as view:
+                return self._run(row, view, call, [])
+        except TaskdError as error:
+            return wire.failed(error)
+
+    def _attempt(self, txn: Txn, call: wire.Call, authored: list[tuple[Desk, Place]]) -> wire.Reply:
+        request = call.caller.request_id
+        try:
+            if request is not None and (told := txn.reply(request)) is not None:
+                return wire.unpack_reply(told.encode())
+            with txn.savepoint():
+                reply = self._run(operation(call.op), txn, call, authored)
+                if request is not None:
+                    txn.put_reply(request, wire.pack_reply(reply).decode())
+                return reply
+        except TaskdError as error:
+            return wire.failed(error)
+
+    def _run(
+        self, row: Operation, view: View, call: wire.Call, authored: list[tuple[Desk, Place]]
+    ) -> wire.Reply:
+        place = self.site.place_of(Path(call.caller.directory))
+        # An operation that only reads never calls what a view has not.
+        desk = Desk(cast(Txn, view), self.site.rules, self.claimant(call.caller, place), call.op,
+                    call.caller.token)
+        data = row.run(desk, wire.build(row.params, call.params))
+        if desk.authored and place is not None:
+            authored.append((desk, place))
+        return wire.Reply(data)
+
+    def claimant(self, caller: wire.Caller, place: Place | None) -> Claimant:
+        """Who calls: as they say, else their worktree, in the main worktree the git user."""
+        key = place.key if place is not None else "main"
+        linked = place is not None and place.worktree is not None and not place.worktree.is_main
+        actor = caller.actor or (key if linked else self.site.git.user_name() or key)
+        return Claimant(actor, caller.session or key, key)
+
+    def sweep(self) -> list[str]:
+        """Give back tasks whose lease ran out."""
+        with self.site.db.read() as view:
+            if not view.lapsed():
+                return []
+        with self.site.writing() as txn:
+            swept = sweep_leases(txn)
+        self.site.log.info("claims.lapsed", tasks=swept)
+        return swept
+
+    # -- giving out
+
+    def write_back(self) -> bool:
+        """Step 6, one round; whether more is to be done."""
+        recover.recover(self.site, self.clock_ns(), sweep=False)
+        done = writeback.write_back(self.site)
+        self._note(done)
+        return done.more
+
+    def look_again(self) -> None:
+        """Look once more at displaced files that an editor may still have held open."""
+        self.lingering = [
+            (key, aside, expected)
+            for key, aside, expected in self.lingering
+            if key in self.site.places
+            and not recover.settle_aside(self.site, self.site.places[key], aside, expected, self.clock_ns())
+        ]
+
+    def mirror(self) -> bool:
+        """Step 7, one round; whether more is to be done. Needs no write lock.
+
+        A branch that somebody moved meanwhile is read again and written anew.
+        """
+        with self.mirror_lock.held():
+            for _ in range(MIRROR_TRIES):
+                try:
+                    return mirror.mirror(self.site, self.branch).more
+                except BranchMoved:
+                    continue
+        raise BranchMoved(ref=self.site.rules.branch)
+
+    def pending(self, target: str) -> bool:
+        """Whether errands wait for `replicas` or the `branch`."""
+        with self.site.db.read() as view:
+            return bool(view.errands(target, 1))
+
+    # -- everything at once, for a command without a daemon
+
+    def look_at(self, place: Place) -> Sighted | None:
+        """Scan and take in one place, unless git is at work there; None if it is."""
+        if self.is_gated(place):
+            return None
+        sighted = self.scan(place)
+        if sighted.touched or sighted.absent:
+            self.ingest(place, [*sighted.absent, *sighted.touched])
+        return sighted
+
+    def finish(self) -> None:
+        """Carry out every errand: replicas, then the branch."""
+        self.finish_replicas()
+        self.finish_branch()
+
+    def finish_branch(self) -> None:
+        """Mirror until nothing is left; a failure is logged and stays to be retried."""
+        try:
+            while (self.pending(MIRROR) or self._branch_moved()) and self.mirror():
+                pass
+        except (GitFailed, BranchMoved) as error:
+            self.site.log.warning("branch.failed", reason=error.message)
+
+    def finish_replicas(self) -> None:
+        """Write back until nothing is left, reading again what was found changed."""
+        while self.pending(REPLICAS) or self.again:
+            again, self.again = self.again, set()
+            for key, path in sorted(again):
+                if key in self.site.places:
+                    self.ingest(self.site.places[key], [path])
+            self.write_back()
+            if self.again and self.again <= again:
+                return
+
+    def sync(self, timeout: float, sleep: Callable[[float], None]) -> dict[str, Any]:
+        """Take in everything that was saved before the call, write it back, mirror it.
+
+        Waits for gated worktrees and for absent files to be decided about, at most `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        missing = absence.Absences()
+        waiting = {place.key for place in self.site.look_around()} | set(self.site.places)
+        while True:
+            for key in sorted(waiting):
+                place = self.site.places.get(key)
+                sighted = self.look_at(place) if place is not None else Sighted([], [], exists=False)
+                if sighted is not None:
+                    waiting.discard(key)
+                    if sighted.absent:
+                        missing.remember(key, sighted.absent, time.monotonic())
+            for key, paths in missing.due(time.monotonic()).items():
+                self.decide_absence(self.site.places[key], paths)
+            self.fill_all()
+            self.finish_replicas()
+            if not waiting and not len(missing):
+                break
+            if time.monotonic() > deadline:
+                raise StillGated(seconds=timeout, reason=f"waiting for {', '.join(sorted(waiting)) or 'files'}")
+            sleep(0.05)
+        self.finish()
+        return self.counts()
+
+    def fill_all(self) -> None:
+        """Give every place the tasks it was never given."""
+        for place in list(self.site.places.values()):
+            self.fill_place(place)
+
+    def fill_place(self, place: Place) -> None:
+        """Give a place every live task it has no file of, if live state is written there at all."""
+        if writeback.is_target(self.site, place):
+            place.root.mkdir(parents=True, exist_ok=True)  # so that it can be watched before the first task
+            self._note(writeback.fill(self.site, place))
+
+    def counts(self) -> dict[str, Any]:
+        """What `sync` tells: tasks by status, problems, conflicts, holds, and the branch's tip."""
+        with self.site.db.read() as view:
+            problems = [p for p in view.problems() if p.kind == "problem"]
+            return {
+                "tasks": sum(view.count().values()),
+                "statuses": {status.value: count for status, count in view.count().items()},
+                "worktrees": sorted(key for key in self.site.places if key != WORKSPACE),
+                "problems": len(problems),
+                "duplicates": sum("belongs to" in problem.reason for problem in problems),
+                "conflicts": len(view.conflicts()),
+                "holds": len(view.holds()),
+                "tip": view.meta(mirror.TIP),
+            }
+
+    def close(self) -> None:
+        """Let go of the store, git and their files."""
+        self.site.db.close()
+        self.site.git.close()
+
+    # -- details
+
+    def _branch_moved(self) -> bool:
+        with self.site.db.read() as view:
+            return view.meta(mirror.TIP) != self.branch.tip()
+
+    def _note(self, done: writeback.Written) -> None:
+        self.again |= set(done.surprises)
+        self.lingering += done.lingering
+        for edit in done.displaced:
+            recover.take_displaced(self.site, edit, self.clock_ns())
+
+    def _expand(self, place: Place, paths: Sequence[str]) -> list[str]:
+        """Files for paths, directories resolved to the files below and the bases that were there."""
+        found = dict[str, None]()
+        for path in paths:
+            if (place.root / path).is_dir() and not (place.root / path).is_symlink():
+                found.update(dict.fromkeys(self._below(place, path)))
+            elif replicas.is_task_name(path.rpartition("/")[2]):
+                found[path] = None
+            else:
+                found.update(dict.fromkeys(self._bases_below(place, path)))
+        return list(found)
+
+    def _below(self, place: Place, path: str) -> Iterator[str]:
+        prefix = f"{path}/" if path and path != "." else ""
+        yield from (file for file in replicas.scan(place.root).files if file.startswith(prefix))
+        yield from self._bases_below(place, path)
+
+    def _bases_below(self, place: Place, path: str) -> list[str]:
+        prefix = f"{path}/" if path and path != "." else ""
+        with self.site.db.read() as view:
+            return [base.path for base in view.bases(place.key) if base.path.startswith(prefix)]
+
+
+def _is_news(base: Base | None, stamp: tuple[int, ...]) -> bool:
+    return base is None or base.stamp is None or base.stamp != Stamp(*stamp)
+
+
+@contextmanager
+def opened(engine: Engine) -> Iterator[Engine]:
+    """An engine that is closed at the end."""
+    try:
+        yield engine
+    finally:
+        engine.close()

@@ -1,0 +1,143 @@
+"""Step 7: the workspace branch is brought to what the index says, by compare-and-swap.
+
+Derived: whatever goes wrong here is retried and can be remade from the index; it never undoes a
+change. What stands on the branch is on record as bases under the key `@branch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from taskd.core.board import BOARD_QUERIES, board
+from taskd.core.claims import moment
+from taskd.core.render import branch_path, change_line, complete_text
+from taskd.core.task import Task
+from taskd.core.texts import text_hash
+from taskd.engine.site import BRANCH, MIRROR, Site
+from taskd.repo import crash
+from taskd.repo.branch import Branch
+from taskd.store.base import Base, Entry, Errand, View
+
+BATCH: Final = 2000  # tasks a commit; a first mirror of 10,000 tasks takes a handful
+TIP: Final = "branch.tip"
+SEEN: Final = "branch.seq"
+SUBJECT_LIMIT: Final = 72  # columns of a commit's subject
+BODY_LIMIT: Final = 50  # lines of a commit's body; a burst is told by its beginning
+
+
+@dataclass(frozen=True, slots=True)
+class Mirrored:
+    """What a round did: the tip now, and whether errands are left."""
+
+    tip: str | None
+    tasks: int
+    more: bool
+
+
+def mirror(site: Site, branch: Branch) -> Mirrored:
+    """Publish one round of errands. Takes the mirror's lock itself; needs no write lock.
+
+    * The branch as taskd left it: only what changed is written, in time independent of the rest.
+    * The branch gone or moved by somebody: every task is written anew on top of what is there.
+    """
+    tip = branch.tip()
+    with site.db.read() as view:
+        moved = tip != view.meta(TIP)
+        errands = view.errands(MIRROR, None if moved else BATCH)
+        if not errands and not moved:
+            return Mirrored(tip, 0, more=False)
+        ids = view.live() if moved else [errand.task for errand in errands]
+        changes, bases = _changes(view, ids)
+        changes["BOARD.md"] = board({name: view.tasks(query) for name, query in BOARD_QUERIES.items()},
+                                    view.count(), view.blockers).encode()
+        seen = int(view.meta(SEEN) or 0)
+        news = view.journal(after=seen, limit=BODY_LIMIT + 1)
+        last = view.journal(limit=1, newest=True)
+        now = view.now()
+    author = news[0].actor if news and len({entry.actor for entry in news}) == 1 else "taskd"
+    crash.point("branch.mirroring")
+    new = branch.publish(
+        changes, message(news, len(ids)), expect=tip, author=author, when=moment(now), rebuild=moved
+    )
+    crash.point("branch.mirrored")
+    _remember(site, new, errands, bases, last, clear=moved)
+    site.log.info("branch.mirrored", tip=new, tasks=len(ids), rebuilt=moved)
+    return Mirrored(new, len(ids), more=not moved and len(errands) == BATCH)
+
+
+def _changes(view: View, ids: Sequence[str]) -> tuple[dict[str, bytes | None], list[Base]]:
+    """Paths to write or (None) remove, and what then stands on the branch for each task."""
+    tasks, blockers = view.many(ids), view.blockers(ids)
+    changes, bases = dict[str, bytes | None](), list[Base]()
+    for id in ids:
+        for base in view.bases_of(id):
+            if base.worktree == BRANCH:
+                changes[base.path] = None
+    for id in ids:
+        task = tasks.get(id)
+        if task is None or task.deleted_at or task.archived_at:
+            continue
+        text = complete_text(view.text(task.text), _with_records(view, task), blockers.get(id, ()))
+        path = branch_path(task)
+        changes[path] = text
+        bases.append(Base(BRANCH, path, id, text_hash(text), None))
+    return changes, bases
+
+
+def _with_records(view: View, task: Task) -> Task:
+    return view.task(task.id) or task
+
+
+def _remember(
+    site: Site,
+    tip: str,
+    errands: Sequence[Errand],
+    bases: Sequence[Base],
+    last: Sequence[Entry],
+    *,
+    clear: bool,
+) -> None:
+    with site.writing() as txn:
+        if clear:
+            txn.drop_bases(BRANCH)
+        for errand in errands:
+            for base in txn.bases_of(errand.task):
+                if base.worktree == BRANCH:
+                    txn.drop_base(BRANCH, base.path)
+        for base in bases:
+            txn.put_base(base)
+        txn.dequeue(errands)
+        txn.put_meta(TIP, tip)
+        if last:
+            txn.put_meta(SEEN, str(last[-1].seq))
+
+
+def message(news: Sequence[Entry], tasks: int) -> str:
+    """The commit message: what happened, then trailers that programs can read."""
+    if not news:
+        return f"{tasks} tasks mirrored\n"
+    lines = [_told(entry) for entry in news[:BODY_LIMIT]]
+    if len(news) == 1:
+        return f"{lines[0][:SUBJECT_LIMIT]}\n\n{_trailers(news)}\n"
+    several = len({entry.task for entry in news})
+    subject = lines[0] if several == 1 else f"{several} tasks: {lines[0]}"
+    more = ["…"] if len(news) > BODY_LIMIT else []
+    return "\n".join([subject[:SUBJECT_LIMIT], "", *lines, *more, "", _trailers(news), ""])
+
+
+def _told(entry: Entry) -> str:
+    told = change_line(entry.field, entry.old, entry.new)
+    return f"{entry.task}: {told} ({_one_line(entry.actor)})"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _trailers(news: Sequence[Entry]) -> str:
+    rows = [("Task", entry.task) for entry in news]
+    rows += [("Actor", _one_line(entry.actor)) for entry in news]
+    rows += [("Worktree", _one_line(entry.worktree)) for entry in news]
+    return "\n".join(f"{key}: {value}" for key, value in dict.fromkeys(rows))

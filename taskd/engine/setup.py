@@ -1,0 +1,120 @@
+"""`init` and `uninit`: the only two that write files of git's own, local ones, and say so."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from taskd.engine.site import SHARED, TRACKED
+from taskd.errors import Refused
+from taskd.repo.git import Git
+from taskd.repo.worktrees import Repository
+
+MARK: Final = "# taskd: task files are shared between worktrees, not committed"
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What `init` found and is about to do."""
+
+    layout: str
+    tasks_dir: str
+    tracked: int
+    writes: tuple[Path, ...]
+
+    @property
+    def meaning(self) -> str:
+        """The layout in one sentence."""
+        if self.layout == SHARED:
+            return f"{self.tasks_dir}/ is kept out of git and holds the same live files in every worktree"
+        return f"{self.tracked} tracked task files travel with their branches; taskd leaves them alone"
+
+
+def find_layout(git: Git, repository: Repository, tasks_dir: str, asked: str | None, top: Path) -> Setup:
+    """The layout asked for, else the one the repository has: tracked when git tracks a task file.
+
+    Refused when the shared layout cannot work here.
+    """
+    tracked = [path for path in git.tracked(top, tasks_dir) if path.endswith(".md")]
+    layout = asked or (TRACKED if tracked else SHARED)
+    if layout == SHARED and tracked:
+        raise Refused(
+            reason=f"git tracks {len(tracked)} files in {tasks_dir}/ (such as {sorted(tracked)[0]}), "
+            "so they cannot be shared live between worktrees; use --tracked"
+        )
+    writes = [repository.common_dir / "taskd" / "config.toml"]
+    if layout == SHARED:
+        writes.append(exclude_file(repository))
+    return Setup(layout, tasks_dir, len(tracked), tuple(writes))
+
+
+def exclude_file(repository: Repository) -> Path:
+    """git's own list of ignored files for this clone and all its worktrees."""
+    return repository.common_dir / "info" / "exclude"
+
+
+def set_exclude(repository: Repository, tasks_dir: str) -> None:
+    """Keep the tasks directory out of git, in every worktree of this clone."""
+    path = exclude_file(repository)
+    lines = _without_ours(_lines(path))
+    path.parent.mkdir(exist_ok=True)
+    _write(path, [*lines, MARK, f"/{tasks_dir}/"])
+
+
+def drop_exclude(repository: Repository) -> bool:
+    """Take the lines out again; whether they were there."""
+    path = exclude_file(repository)
+    lines = _lines(path)
+    kept = _without_ours(lines)
+    if kept == lines:
+        return False
+    _write(path, kept)
+    return True
+
+
+def check_excluded(git: Git, tasks_dir: str) -> None:
+    """Refused when, seen from the worktree `git` stands in, a pattern of the repository brings task files back to git's sight."""
+    probe = f"{tasks_dir}/taskd-probe.md"
+    if probe not in git.check_ignored([probe]):
+        raise Refused(
+            reason=f"a pattern in .gitignore (one that begins with !) shows {tasks_dir}/ to git "
+            "although it is excluded; take that pattern out, or use --tracked"
+        )
+
+
+def write_settings(path: Path, layout: str, tasks_dir: str) -> None:
+    """Write the layout into this clone's settings; other lines of the file stay."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    kept = [line for line in _lines(path) if not re.match(r"\s*(layout|tasks_dir)\s*=", line)]
+    chosen = [f"layout = {json.dumps(layout)}", f"tasks_dir = {json.dumps(tasks_dir)}"]
+    _write(path, [*chosen, *kept])
+
+
+def _without_ours(lines: Sequence[str]) -> list[str]:
+    kept, skip = list[str](), False
+    for line in lines:
+        if skip:
+            skip = False
+        elif line == MARK:
+            skip = True
+        else:
+            kept.append(line)
+    return kept
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _write(path: Path, lines: Sequence[str]) -> None:
+    """One rename, so that nobody ever sees half of git's file."""
+    temp = path.with_name(f".taskd-{path.name}")
+    temp.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogateescape")
+    temp.replace(path)

@@ -1,0 +1,152 @@
+"""What the engine works with: one repository, its index, its places, and the rules in force there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+from taskd.core.claims import LEASE
+from taskd.repo.git import Git
+from taskd.repo.lock import FileLock
+from taskd.repo.worktrees import Repository, Worktree, index_stamp, list_worktrees
+from taskd.store.base import TaskDatabase, Txn, WorktreeRow
+
+#: key of the place that is the workspace directory
+WORKSPACE: Final = "workspace"
+#: worktree key under which bases record what stands on the workspace branch
+BRANCH: Final = "@branch"
+
+#: errand targets
+REPLICAS: Final = "replicas"
+MIRROR: Final = "branch"
+
+SHARED: Final = "shared"
+TRACKED: Final = "tracked"
+
+
+class Log(Protocol):
+    """Where events of the engine go: a name in the design's words and facts, never a task's body."""
+
+    def debug(self, event: str, **facts: object) -> object:
+        """For those who look closely."""
+
+    def info(self, event: str, **facts: object) -> object:
+        """Something happened."""
+
+    def warning(self, event: str, **facts: object) -> object:
+        """Something a person should know."""
+
+    def exception(self, event: str, **facts: object) -> object:
+        """A fault of ours, with its traceback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The settings the engine goes by; the keys of section 9 of the design."""
+
+    layout: str = SHARED
+    tasks_dir: str = "tasks"
+    branch: str = "taskd/workspace"
+    write_back: str = "auto"
+    propagate: str = "all"
+    status_edits: str = "request"
+    lease: float = LEASE
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A tasks directory that holds replicas: a worktree's, or the workspace directory."""
+
+    key: str
+    root: Path
+    worktree: Worktree | None = None
+
+
+@dataclass(slots=True)
+class Site:
+    """One repository under taskd's care.
+
+    `lock` is the write lock: who holds it may change the index and replicas, and may take every
+    open intent for one of a dead process. `epoch` is the daemon's; None for a process without one.
+    """
+
+    repository: Repository
+    state_dir: Path
+    rules: Rules
+    db: TaskDatabase
+    git: Git
+    lock: FileLock
+    log: Log
+    epoch: int | None = None
+    places: dict[str, Place] = field(default_factory=dict)
+    _tracked: dict[str, tuple[object, frozenset[str]]] = field(default_factory=dict)
+
+    @property
+    def workspace(self) -> Path:
+        """The workspace directory's tasks."""
+        return self.state_dir / "workspace" / "tasks"
+
+    @contextmanager
+    def writing(self) -> Iterator[Txn]:
+        """A write transaction of this process."""
+        with self.db.write(self.epoch) as txn:
+            yield txn
+
+    def look_around(self) -> list[Place]:
+        """Learn which worktrees there are now; the places that are new since the last look."""
+        found = {
+            tree.key: Place(tree.key, tree.path / self.rules.tasks_dir, tree)
+            for tree in list_worktrees(self.git, self.repository)
+            if tree.state == "active"
+        }
+        found[WORKSPACE] = Place(WORKSPACE, self.workspace)
+        new = [place for key, place in found.items() if self.places.get(key) != place]
+        self.places = found
+        self._remember_worktrees(found)
+        return new
+
+    def place_of(self, directory: Path) -> Place | None:
+        """The place whose worktree holds a directory, the innermost if they nest."""
+        inside = [
+            place
+            for place in self.places.values()
+            if place.worktree is not None and directory.is_relative_to(place.worktree.path)
+        ]
+        return max(inside, key=lambda place: len(str(place.root)), default=None)
+
+    def tracked(self, place: Place) -> frozenset[str]:
+        """The paths below a place's root that git tracks there; read anew when its index changed."""
+        if place.worktree is None:
+            return frozenset()
+        stamp = index_stamp(place.worktree.git_dir)
+        known = self._tracked.get(place.key)
+        if known is None or known[0] != stamp:
+            paths = self.git.tracked(place.worktree.path, self.rules.tasks_dir)
+            known = self._tracked[place.key] = (stamp, paths)
+        return known[1]
+
+    def _remember_worktrees(self, found: Mapping[str, Place]) -> None:
+        """Keep the worktree rows in step; a new worktree under an old name starts without bases.
+
+        Rows of worktrees that are only missing (locked, unmounted) stay: absence is not deletion.
+        """
+        with self.db.read() as view:
+            rows = {row.key: row for row in view.worktrees()}
+        fresh = {key: _row(place) for key, place in found.items()}
+        if all(rows.get(key) == row for key, row in fresh.items()):
+            return
+        with self.writing() as txn:
+            for key, row in fresh.items():
+                if key in rows and rows[key].identity != row.identity:
+                    txn.drop_worktree(key)
+                txn.put_worktree(row)
+
+
+def _row(place: Place) -> WorktreeRow:
+    tree = place.worktree
+    if tree is None:
+        return WorktreeRow(place.key, str(place.root), "", "active")
+    return WorktreeRow(place.key, str(tree.path), tree.identity, tree.state)

@@ -1,0 +1,285 @@
+"""Step 6: replicas are brought to what the index says, losing nothing that was saved meanwhile.
+
+Intents go on record in one transaction, the files are written one by one, and a second transaction
+moves the bases and closes the intents. Whoever dies in between leaves open intents, which `recover`
+settles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from taskd.core.document import edit_all
+from taskd.core.render import complete_text, replica_text
+from taskd.core.task import Task
+from taskd.core.texts import text_hash
+from taskd.engine.site import REPLICAS, SHARED, WORKSPACE, Place, Site
+from taskd.errors import Uneditable
+from taskd.repo import asides, crash, exchange
+from taskd.store.base import Base, Errand, Intent, Problem, Txn, View
+
+BATCH: Final = 200  # errands a round; commands wait for one round at most
+DURABLE_EACH: Final = 20  # writes; above it one sync of the file system is cheaper than one per file
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One replica to be written: over `expected` (None: no file) to `wanted` (None: no file)."""
+
+    place: Place
+    path: str
+    task: str
+    expected: str | None
+    wanted: bytes | None
+    intent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Displaced:
+    """An edit that had to go from its place: its text, kept as `aside` too, and what it was made from."""
+
+    place: Place
+    path: str
+    aside: str
+    text: bytes | None
+    expected: str | None
+
+
+@dataclass(slots=True)
+class Written:
+    """What came of a round: how many replicas were written, and what was found instead."""
+
+    count: int = 0
+    #: (place key, path) of replicas that said something unexpected and must be read again
+    surprises: list[tuple[str, str]] = field(default_factory=list)
+    #: (place key, aside, expected hash): old files that an editor still has open for writing
+    lingering: list[tuple[str, str, str]] = field(default_factory=list)
+    displaced: list[Displaced] = field(default_factory=list)
+    more: bool = False
+
+    def add(self, other: Written) -> None:
+        """Take another round's outcome in."""
+        self.count += other.count
+        self.surprises += other.surprises
+        self.lingering += other.lingering
+        self.displaced += other.displaced
+
+
+def write_back(site: Site) -> Written:
+    """Do one round of errands. The caller holds the write lock."""
+    with site.db.read() as view:
+        errands = view.errands(REPLICAS, BATCH + 1)
+        writes = plan_writes(site, view, [errand.task for errand in errands[:BATCH]])
+    return _carry_out(site, writes, errands[:BATCH], more=len(errands) > BATCH)
+
+
+def fill(site: Site, place: Place) -> Written:
+    """Bring one place to what the index says, files that were never there included."""
+    with site.db.read() as view:
+        here = {base.task for base in view.bases(place.key)}
+        live = [id for id in view.live() if id not in here]
+    report = Written()
+    for start in range(0, len(live), BATCH):
+        with site.db.read() as view:
+            writes = [w for w in plan_writes(site, view, live[start : start + BATCH]) if w.place == place]
+        done = _carry_out(site, writes, (), more=False)
+        report.add(done)
+    return report
+
+
+def plan_writes(site: Site, view: View, ids: Sequence[str]) -> list[Write]:
+    """Which replicas of these tasks do not say what they should."""
+    tasks, blockers = view.many(ids), view.blockers(ids)
+    writes = list[Write]()
+    for id in dict.fromkeys(ids):
+        if id not in tasks:
+            continue
+        task = tasks[id]
+        bases = view.bases_of(id)
+        for place in _targets(site):
+            mine = [base for base in bases if base.worktree == place.key]
+            wanted = _wanted(site, view, task, place, blockers.get(id, ()), mine)
+            writes += _writes_at(site, place, task, mine, wanted)
+    return writes
+
+
+def _targets(site: Site) -> list[Place]:
+    rules = site.rules
+    if rules.write_back == "never":
+        return []
+    everywhere = rules.layout == SHARED or rules.write_back == "always"
+    return [place for place in site.places.values() if everywhere or place.key == WORKSPACE]
+
+
+def _wanted(
+    site: Site, view: View, task: Task, place: Place, blocked_by: tuple[str, ...], mine: Sequence[Base]
+) -> bytes | None:
+    if task.deleted_at or task.archived_at:
+        return None
+    if place.key == WORKSPACE:
+        full = view.task(task.id) or task
+        return complete_text(view.text(task.text), full, blocked_by)
+    if site.rules.propagate == "runtime" and mine and mine[0].text:
+        return replica_text(view.text(mine[0].text), task)
+    return replica_text(view.text(task.text), task)
+
+
+def _writes_at(
+    site: Site, place: Place, task: Task, mine: Sequence[Base], wanted: bytes | None
+) -> list[Write]:
+    path = _path_at(place, task)
+    if site.rules.propagate == "runtime" and place.key != WORKSPACE:
+        if not mine or wanted is None:
+            return []
+        path = mine[0].path
+    hash = None if wanted is None else text_hash(wanted)
+    untouchable = site.tracked(place) if site.rules.write_back != "always" else frozenset()
+    writes = [
+        Write(place, base.path, task.id, base.text, None)
+        for base in mine
+        if base.path not in untouchable and (wanted is None or base.path != path)
+    ]
+    here = next((base for base in mine if base.path == path), None)
+    if wanted is None or path in untouchable or (here is not None and here.text == hash):
+        return writes
+    return [Write(place, path, task.id, here.text if here else None, wanted), *writes]
+
+
+def _path_at(place: Place, task: Task) -> str:
+    if place.key != WORKSPACE:
+        return task.file
+    return f"{task.path}/{task.id}.md" if task.path else f"{task.id}.md"
+
+
+def _carry_out(site: Site, writes: Sequence[Write], errands: Sequence[Errand], *, more: bool) -> Written:
+    report = Written(more=more)
+    if not writes and not errands:
+        return report
+    writes = _record_intents(site, writes)
+    crash.point("intent.open")
+    rows = list[tuple[Write, exchange.Outcome | None]]()
+    durable = len(writes) <= DURABLE_EACH
+    for write in writes:
+        rows.append((write, _attempt(site, write, durable=durable)))
+        crash.point("replica.written")
+    if not durable:
+        asides.sync_all()
+    _close(site, rows, errands, report)
+    crash.point("intent.closed")
+    if report.count:
+        site.log.info("replica.written", files=report.count, surprises=len(report.surprises))
+    return report
+
+
+def _record_intents(site: Site, writes: Sequence[Write]) -> list[Write]:
+    if not writes:
+        return []
+    with site.writing() as txn:
+        now, opened = txn.now(), list[Write]()
+        for write in writes:
+            wanted = None if write.wanted is None else txn.keep(write.wanted)
+            intent = Intent(write.place.key, write.path, write.task, write.expected, wanted, now)
+            opened.append(replace(write, intent=txn.open_intent(intent)))
+    return opened
+
+
+def _attempt(site: Site, write: Write, *, durable: bool) -> exchange.Outcome | None:
+    """Write one replica; None when the disk refuses, which is reported and tried again later."""
+    root = write.place.root
+    try:
+        if write.wanted is None:
+            return exchange.remove(root, write.path, write.expected or "", linger=True)
+        if write.expected is None:
+            root.mkdir(parents=True, exist_ok=True)
+            return exchange.create(root, write.path, write.wanted, durable=durable)
+        return exchange.replace(root, write.path, write.expected, write.wanted, linger=True, durable=durable)
+    except OSError as error:
+        site.log.warning("replica.failed", worktree=write.place.key, path=write.path, reason=str(error))
+        return None
+
+
+def _close(
+    site: Site,
+    rows: Iterable[tuple[Write, exchange.Outcome | None]],
+    errands: Sequence[Errand],
+    report: Written,
+) -> None:
+    """Move the bases, close the intents; errands whose replicas could not be written stay."""
+    failed = set[str]()
+    with site.writing() as txn:
+        for write, outcome in rows:
+            if write.intent:
+                txn.close_intent(write.intent)
+            if outcome is None:
+                failed.add(write.task)
+                txn.put_problems(write.place.key, write.path, [_unwritable(txn, write)])
+            else:
+                _settle(txn, write, outcome, report)
+        txn.dequeue(errand for errand in errands if errand.task not in failed)
+
+
+def _settle(txn: Txn, write: Write, outcome: exchange.Outcome, report: Written) -> None:
+    """Note what one write came to."""
+    where = (write.place.key, write.path)
+    done = outcome.kind in ("written", "displaced")
+    same = outcome.kind == "exists" and outcome.text is not None and outcome.text == write.wanted
+    gone = outcome.kind == "absent" and write.wanted is None
+    if done or same or gone:
+        report.count += done
+        _move_base(txn, write)
+    else:
+        report.surprises.append(where)
+    if outcome.kind == "displaced" and outcome.aside is not None:
+        displaced = Displaced(write.place, write.path, outcome.aside, outcome.text, write.expected)
+        report.displaced.append(displaced)
+    elif outcome.aside is not None:
+        report.lingering.append((write.place.key, outcome.aside, write.expected or ""))
+
+
+def _move_base(txn: Txn, write: Write) -> None:
+    if write.wanted is None:
+        txn.drop_base(write.place.key, write.path)
+        return
+    # Written this instant, so its stamp proves nothing yet: the next scan looks at the text.
+    txn.put_base(Base(write.place.key, write.path, write.task, text_hash(write.wanted), None))
+
+
+def _unwritable(txn: Txn, write: Write) -> Problem:
+    reason = "taskd could not write this file (the reason is in `taskd daemon logs`)"
+    remedy = "make the directory writable or free some space; taskd tries again by itself"
+    return Problem(write.place.key, write.path, None, reason, remedy, write.task, since=txn.now())
+
+
+def is_target(site: Site, place: Place) -> bool:
+    """Whether live state is written to a place at all."""
+    return any(place.key == target.key for target in _targets(site)) and site.rules.propagate == "all"
+
+
+def write_authored(
+    site: Site, place: Place, authored: Sequence[tuple[str, Mapping[str, object]]]
+) -> Written:
+    """Write what a command set into the documents of its caller's own worktree, tracked ones too.
+
+    In the shared layout every worktree is written anyway. An empty set of fields makes the file.
+    """
+    if site.rules.layout == SHARED or place.worktree is None:
+        return Written()
+    with site.db.read() as view:
+        writes = [w for id, fields in authored if (w := _authored_write(view, place, id, fields)) is not None]
+    return _carry_out(site, writes, (), more=False)
+
+
+def _authored_write(view: View, place: Place, id: str, fields: Mapping[str, object]) -> Write | None:
+    mine = [base for base in view.bases_of(id) if base.worktree == place.key and base.text]
+    if not fields and not mine:
+        task = view.many([id])[id]
+        return Write(place, task.file, id, None, replica_text(view.text(task.text), task))
+    if not mine or mine[0].text is None:
+        return None
+    try:
+        text = edit_all(view.text(mine[0].text), fields)
+    except Uneditable:
+        return None
+    return Write(place, mine[0].path, id, mine[0].text, text)
