@@ -17,7 +17,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -57,6 +57,18 @@ class ServiceReport:
     state: str
     undone: tuple[Undone, ...] = ()
     hints: tuple[str, ...] = ()
+
+    def as_data(self) -> dict[str, object]:
+        """The same for JSON: paths as strings, `undone` as `[{reason, command}]`."""
+        return {
+            "manager": self.manager,
+            "unit": self.unit,
+            "files": [str(path) for path in self.files],
+            "changed": [str(path) for path in self.changed],
+            "state": self.state,
+            "undone": [asdict(one) for one in self.undone],
+            "hints": list(self.hints),
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import termios
 import threading
-import tomllib
 import uuid
 import venv
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+from taskd import __version__
 from taskd.frames import LIMIT, STDIN_LIMIT, Call, FrameError, pack, pack_stream, read_request
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -166,7 +166,7 @@ def test_call_is_complete(taskd: Path, repo: Path, daemon: Daemon) -> None:
 
     assert daemon.calls == [
         Call(
-            version=tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"],
+            version=__version__,
             cwd=str(repo),
             env={**keep, **told},
             argv=("--json", "note", "x", "", "a\nb ü"),
@@ -324,7 +324,7 @@ def test_environment_without_locale(taskd: Path, repo: Path, daemon: Daemon) -> 
     assert [call.argv for call in daemon.calls] == [("add", "größe")]
 
 
-@pytest.mark.parametrize("word", ["-", "body=@-", "--body=-"])
+@pytest.mark.parametrize("word", ["-", "@-", "body=@-", "--body=-"])
 def test_stdin_sent(taskd: Path, repo: Path, daemon: Daemon, word: str) -> None:
     """Standard input goes along, however long, when an argument asks for it."""
     text = os.urandom(3 * LIMIT)

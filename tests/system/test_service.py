@@ -243,6 +243,15 @@ def test_without_bus(home: Path, top: Path, taskd: Path) -> None:
     (undone,) = report.undone
     wanted = home / ".config/systemd/user/default.target.wants" / report.unit
     assert (report.state, wanted.resolve()) == ("unknown", report.files[0])
+    assert report.as_data() == {
+        "manager": "systemd",
+        "unit": report.unit,
+        "files": [str(path) for path in report.files],
+        "changed": [str(path) for path in report.files],
+        "state": "unknown",
+        "undone": [{"reason": undone.reason, "command": undone.command}],
+        "hints": list(report.hints),
+    }
     assert (
         undone.command
         == f"systemctl --user daemon-reload && systemctl --user start {shlex.quote(report.unit)}"
