@@ -1,0 +1,318 @@
+"""Reading the SQLite index: every question of `View`, each answered completely before it returns.
+
+No cursor is left open: one that is would keep its snapshot and make the log grow.
+"""
+
+# ruff: noqa: S608 - every value is bound; what is put together here are constants of our own
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
+from typing import Any, Final
+
+from taskd.core.query import Query
+from taskd.core.task import ContextItem, Feedback, Note, Participant, PrivateNote, Status, Task
+from taskd.errors import NotFound, StoreFailed
+from taskd.store.base import Base, Conflict, Entry, Errand, Hold, Intent, Problem, View, WorktreeRow
+from taskd.store.sqlite_files import TROUBLE, told
+from taskd.store.sqlite_query import LIVE, MET, cursor_statement, statement
+from taskd.store.sqlite_rows import SELECTED, Row, base_of, conflict_of, criterion_of, entry_of, task_of
+from taskd.store.values import demand_sort, problem_place
+
+_TASKS: Final = f"SELECT {SELECTED} FROM tasks t LEFT JOIN claims c ON c.task = t.id"
+_AMONG: Final = "IN (SELECT value FROM json_each(?))"
+_BASES: Final = "SELECT worktree, path, task, text, stamp FROM bases"
+_ENTRIES: Final = (
+    "SELECT task, field, old, new, at, actor, session, worktree, cause, revision, seq FROM journal"
+)
+_CONFLICTS: Final = (
+    "SELECT task, field, worktree, base_value, index_value, file_value, since, id FROM conflicts"
+)
+_PROBLEMS: Final = "SELECT worktree, path, line, reason, remedy, task, field, kind, since FROM problems"
+
+#: the records of one task: where each kind is kept, in which order it is told, what a row becomes
+_RECORDS: Final[Mapping[str, tuple[str, type]]] = {
+    "notes": ("SELECT at, by, text FROM notes WHERE task = ? ORDER BY id", Note),
+    "participants": (
+        "SELECT name, role, joined_at FROM participants WHERE task = ? ORDER BY joined_at, name",
+        Participant,
+    ),
+    "context": ("SELECT key, value, at, by FROM context WHERE task = ? ORDER BY key", ContextItem),
+    "private_notes": ("SELECT at, by, text FROM private_notes WHERE task = ? ORDER BY id", PrivateNote),
+    "feedback": (
+        "SELECT at, by, quality, timeliness, notes FROM feedback WHERE task = ? ORDER BY id",
+        Feedback,
+    ),
+}
+
+#: the sets of many tasks at once: where each is kept, what a row becomes
+_SETS: Final[Mapping[str, tuple[str, Callable[[Row], Any]]]] = {
+    "depends_on": (
+        f"SELECT task, depends_on FROM dependencies WHERE task {_AMONG} ORDER BY task, position",
+        itemgetter(0),
+    ),
+    "tags": (f"SELECT task, tag FROM tags WHERE task {_AMONG} ORDER BY task, position", itemgetter(0)),
+    "success_criteria": (
+        f"SELECT task, criterion, measurable, met FROM criteria WHERE task {_AMONG} ORDER BY task, position",
+        criterion_of,
+    ),
+}
+_EMPTY_SETS: Final[Mapping[str, tuple[Any, ...]]] = dict.fromkeys(_SETS, ())
+
+
+class SqliteView(View):
+    """One state of the index, seen through one connection that is in a transaction."""
+
+    def __init__(self, conn: sqlite3.Connection, now: str) -> None:
+        """Answer through `conn`; `now` is the moment by which claims are judged."""
+        self._conn: sqlite3.Connection | None = conn
+        self._now = now
+
+    def end(self) -> None:
+        """Answer nothing from now on: the connection goes to somebody else."""
+        self._conn = None
+
+    def _all(self, sql: str, facts: Any = ()) -> list[Any]:  # noqa: ANN401 - what sqlite3 binds
+        """Every row of a statement."""
+        conn = self._conn
+        if conn is None or not conn.in_transaction:
+            raise StoreFailed(reason="this view of it is over")
+        try:
+            return conn.execute(sql, facts).fetchall()
+        except TROUBLE as error:
+            raise told(error) from error
+
+    def _first(self, sql: str, facts: Any = ()) -> Any:  # noqa: ANN401 - a column of any type
+        """The first column of the first row, None without rows."""
+        rows = self._all(sql, facts)
+        return rows[0][0] if rows else None
+
+    def now(self) -> str:
+        """The moment this view was opened."""
+        return self._now
+
+    def task(self, id: str) -> Task | None:
+        """The task with all its records."""
+        rows = self._all(f"{_TASKS} WHERE t.id = ?", (id,))
+        if not rows:
+            return None
+        records = {
+            name: tuple(make(*row) for row in self._all(sql, (id,))) for name, (sql, make) in _RECORDS.items()
+        }
+        return task_of(rows[0], self._sets([id])[id] | records)
+
+    def tasks(self, query: Query) -> list[Task]:
+        """The tasks that match. NotFound when nobody has the id `query.after`."""
+        demand_sort(query)
+        behind = None if query.after is None else self._place(query.after, query.sort)
+        return self._filled(self._all(*statement(query, self._now, behind)))
+
+    def _place(self, name: str, sort: str) -> Row:
+        """Where a task stands in an order."""
+        places: list[Row] = self._all(cursor_statement(sort), {"after": self._canonical([name])[name]})
+        if not places:
+            raise NotFound(name)
+        return places[0]
+
+    def many(self, ids: Iterable[str]) -> dict[str, Task]:
+        """These tasks."""
+        rows = self._all(f"{_TASKS} WHERE t.id {_AMONG}", (_listed(ids),))
+        return {task.id: task for task in self._filled(rows)}
+
+    def _filled(self, rows: list[Row]) -> list[Task]:
+        """Tasks with their sets, which are read for all of them at once."""
+        if not rows:
+            return []
+        sets = self._sets([row[0] for row in rows])
+        return [task_of(row, sets[row[0]]) for row in rows]
+
+    def _sets(self, ids: list[str]) -> dict[str, dict[str, tuple[Any, ...]]]:
+        """The sets of each task, by the names of their fields."""
+        found: dict[str, dict[str, tuple[Any, ...]]] = {id: dict(_EMPTY_SETS) for id in ids}
+        for name, (sql, make) in _SETS.items():
+            grown: dict[str, list[Any]] = defaultdict(list)
+            for id, *row in self._all(sql, (_listed(ids),)):
+                grown[id].append(make(row))
+            for id, items in grown.items():
+                found[id][name] = tuple(items)
+        return found
+
+    def count(self) -> dict[Status, int]:
+        """How many live tasks have each stored status, zero included."""
+        found = dict(self._all(f"SELECT t.status, count(*) FROM tasks t WHERE {LIVE} GROUP BY t.status"))
+        return {status: found.get(status.value, 0) for status in Status}
+
+    def live(self) -> list[str]:
+        """The ids of all live tasks."""
+        return _column(self._all(f"SELECT t.id FROM tasks t WHERE {LIVE} ORDER BY t.id"))
+
+    def lapsed(self) -> list[str]:
+        """The live tasks with a claim that is over."""
+        sql = f"SELECT t.id FROM claims c JOIN tasks t ON t.id = c.task WHERE c.expires <= ? AND {LIVE}"
+        return sorted(_column(self._all(sql, (self._now,))))
+
+    def resolve(self, prefix: str, limit: int = 10) -> list[str]:
+        """The live tasks that a word may mean; a name that is taken means its task and no other."""
+        if self.taken([prefix]):
+            sql = f"SELECT t.id FROM tasks t WHERE t.id = ? AND {LIVE}"
+            found = _column(self._all(sql, (self._canonical([prefix])[prefix],)))
+            return found[: max(0, limit)]
+        sql = f"SELECT t.id FROM tasks t WHERE t.id >= ? AND t.id < ? AND {LIVE} ORDER BY t.id LIMIT ?"
+        return _column(self._all(sql, (prefix, f"{prefix}\U0010ffff", max(0, limit))))
+
+    def taken(self, ids: Iterable[str]) -> set[str]:
+        """Those that some task, tombstone or alias has."""
+        wanted = _listed(ids)
+        sql = f"SELECT id FROM tasks WHERE id {_AMONG} UNION SELECT alias FROM aliases WHERE alias {_AMONG}"
+        return set(_column(self._all(sql, (wanted, wanted))))
+
+    def _canonical(self, ids: Iterable[str]) -> dict[str, str]:
+        """Each name's task: itself, unless it is an alias."""
+        names = list(ids)
+        sql = f"SELECT alias, task FROM aliases WHERE alias {_AMONG}"
+        return {name: name for name in names} | dict(self._all(sql, (_listed(names),)))
+
+    def _names(self, canonical: Iterable[str]) -> dict[str, str]:
+        """Every name of these tasks, aliases too, to its task."""
+        ids = list(canonical)
+        sql = f"SELECT alias, task FROM aliases WHERE task {_AMONG}"
+        return {id: id for id in ids} | dict(self._all(sql, (_listed(ids),)))
+
+    def blockers(self, ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """The unmet dependencies of each."""
+        canonical = self._canonical(ids)
+        found: dict[str, list[str]] = defaultdict(list)
+        sql = f"SELECT d.task, d.depends_on FROM dependencies d WHERE d.task {_AMONG} AND NOT {MET}"
+        for id, slug in self._all(f"{sql} ORDER BY d.task, d.position", (_listed(canonical.values()),)):
+            found[id].append(slug)
+        return {name: tuple(dict.fromkeys(found.get(id, ()))) for name, id in canonical.items()}
+
+    def dependents(self, ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """The live tasks that depend on each, under any of its names."""
+        canonical = self._canonical(ids)
+        names = self._names(canonical.values())
+        found: dict[str, set[str]] = defaultdict(set)
+        sql = f"SELECT d.depends_on, t.id FROM dependencies d JOIN tasks t ON t.id = d.task AND {LIVE}"
+        for slug, id in self._all(f"{sql} WHERE d.depends_on {_AMONG}", (_listed(names),)):
+            found[names[slug]].add(id)
+        return {name: tuple(sorted(found.get(id, ()))) for name, id in canonical.items()}
+
+    def reaches(self, start: str, goal: str) -> bool:
+        """Whether `goal` is found by following edges from `start`; rings are walked once."""
+        canonical = self._canonical([start, goal])
+        sql = (
+            "WITH RECURSIVE walk (id) AS (SELECT ? UNION SELECT coalesce((SELECT a.task FROM aliases a"
+            " WHERE a.alias = d.depends_on), d.depends_on) FROM walk JOIN dependencies d ON d.task = walk.id)"
+            " SELECT 1 FROM walk WHERE id = ? LIMIT 1"
+        )
+        return bool(self._all(sql, (canonical[start], canonical[goal])))
+
+    def children(self, id: str) -> tuple[str, ...]:
+        """The live tasks whose parent it is, under any of its names."""
+        names = self._names(self._canonical([id]).values())
+        sql = f"SELECT t.id FROM tasks t WHERE t.parent {_AMONG} AND {LIVE} ORDER BY t.id"
+        return tuple(_column(self._all(sql, (_listed(names),))))
+
+    def head(self, task: str, revision: int) -> str | None:
+        """The text hash of one past version; the later one when a revision was put twice."""
+        sql = "SELECT text FROM heads WHERE task = ? AND revision = ? ORDER BY id DESC LIMIT 1"
+        found: str | None = self._first(sql, (task, revision))
+        return found
+
+    def known(self, task: str, text: str) -> bool:
+        """Whether some version of the task had this text."""
+        return bool(self._all("SELECT 1 FROM heads WHERE task = ? AND text = ? LIMIT 1", (task, text)))
+
+    def text(self, hash: str) -> bytes:
+        """A kept text."""
+        rows = self._all("SELECT text FROM texts WHERE hash = ?", (hash,))
+        if not rows:
+            raise KeyError(hash)
+        return bytes(rows[0][0])
+
+    def base(self, worktree: str, path: str) -> Base | None:
+        """The base of one replica."""
+        rows = self._all(f"{_BASES} WHERE worktree = ? AND path = ?", (worktree, path))
+        return base_of(rows[0]) if rows else None
+
+    def bases(self, worktree: str) -> list[Base]:
+        """Every base of a worktree."""
+        return [base_of(row) for row in self._all(f"{_BASES} WHERE worktree = ? ORDER BY path", (worktree,))]
+
+    def bases_of(self, task: str) -> list[Base]:
+        """Every base of a task."""
+        sql = f"{_BASES} WHERE task = ? ORDER BY worktree, path"
+        return [base_of(row) for row in self._all(sql, (task,))]
+
+    def journal(
+        self, task: str | None = None, after: int = 0, limit: int | None = None, *, newest: bool = False
+    ) -> list[Entry]:
+        """Entries of all, or of one task under any name it had."""
+        facts: tuple[object, ...] = (after, -1 if limit is None else max(0, limit))
+        whose = ""
+        if task is not None:
+            names = self._names(self._canonical([task]).values())
+            whose, facts = f"task {_AMONG} AND", (_listed({task, *names}), *facts)
+        direction = "DESC" if newest else "ASC"
+        sql = f"{_ENTRIES} WHERE {whose} seq > ? ORDER BY seq {direction} LIMIT ?"
+        entries = [entry_of(row) for row in self._all(sql, facts)]
+        return entries[::-1] if newest else entries
+
+    def intents(self) -> list[Intent]:
+        """Every open intent."""
+        sql = "SELECT worktree, path, task, expected, wanted, at, id FROM intents ORDER BY id"
+        return [Intent(*row) for row in self._all(sql)]
+
+    def conflicts(self, task: str | None = None) -> list[Conflict]:
+        """Every open conflict, of one task or of all."""
+        whose, facts = ("", ()) if task is None else (" WHERE task = ?", (task,))
+        return [conflict_of(row) for row in self._all(f"{_CONFLICTS}{whose} ORDER BY id", facts)]
+
+    def problems(self, worktree: str | None = None) -> list[Problem]:
+        """Every problem, refusal and notice."""
+        whose, facts = ("", ()) if worktree is None else (" WHERE worktree = ?", (worktree,))
+        return sorted((Problem(*row) for row in self._all(_PROBLEMS + whose, facts)), key=problem_place)
+
+    def _problems_of(self, worktree: str, path: str) -> list[Problem]:
+        rows = self._all(f"{_PROBLEMS} WHERE worktree = ? AND path = ?", (worktree, path))
+        return sorted((Problem(*row) for row in rows), key=problem_place)
+
+    def holds(self) -> list[Hold]:
+        """Every open hold."""
+        held = defaultdict(list)
+        for hold, task in self._all("SELECT hold, task FROM hold_tasks ORDER BY hold, position"):
+            held[hold].append(task)
+        rows = self._all("SELECT worktree, reason, since, id FROM holds ORDER BY id")
+        return [Hold(row[0], tuple(held[row[3]]), *row[1:]) for row in rows]
+
+    def errands(self, target: str, limit: int | None = None) -> list[Errand]:
+        """What is still to be done."""
+        sql = "SELECT target, task, seq FROM outbox WHERE target = ? ORDER BY seq LIMIT ?"
+        return [Errand(*row) for row in self._all(sql, (target, -1 if limit is None else max(0, limit)))]
+
+    def worktrees(self) -> list[WorktreeRow]:
+        """Every worktree known."""
+        return [WorktreeRow(*row) for row in self._all("SELECT * FROM worktrees ORDER BY key")]
+
+    def meta(self, key: str) -> str | None:
+        """One setting."""
+        found: str | None = self._first("SELECT value FROM meta WHERE key = ?", (key,))
+        return found
+
+    def reply(self, request: str) -> str | None:
+        """The answer given to a request."""
+        found: str | None = self._first("SELECT reply FROM replies WHERE request = ?", (request,))
+        return found
+
+
+def _listed(ids: Iterable[str]) -> str:
+    """Names as the one parameter that json_each takes apart."""
+    return json.dumps(list(ids), ensure_ascii=False)
+
+
+def _column(rows: list[Any]) -> list[str]:
+    return [row[0] for row in rows]
