@@ -10,6 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -83,6 +84,21 @@ def listen_fds(environ: Mapping[str, str] = os.environ) -> tuple[int, ...]:
         return ()
     count = _as_number(environ.get("LISTEN_FDS"))
     return tuple(takewhile(_keep, range(FIRST_FD, FIRST_FD + count)))
+
+
+def passed_socket(environ: Mapping[str, str] = os.environ) -> socket.socket | None:
+    """Give the socket to listen on that was opened for us, non-blocking; None when there is none.
+
+    What else was passed is left alone.
+    """
+    for fd in listen_fds(environ):
+        with suppress(OSError):  # a file, a pipe
+            passed = socket.socket(fileno=fd)
+            if passed.family == socket.AF_UNIX and passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                passed.settimeout(0)
+                return passed
+            passed.detach()
+    return None
 
 
 def _keep(fd: int) -> bool:

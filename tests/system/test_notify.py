@@ -123,14 +123,15 @@ def test_watchdog_interval(environment: dict[str, str], interval: float | None) 
 
 CHILD = """
 import json, os, sys
-from taskd.daemon.notify import listen_fds
+from taskd.daemon.notify import listen_fds, passed_socket
 os.environ["LISTEN_PID"] = os.environ["LISTEN_PID"].replace("self", str(os.getpid()))
-fds = listen_fds()
-print(json.dumps([fds, [os.get_inheritable(fd) for fd in fds]]))
+fds, passed = listen_fds(), passed_socket()
+about = passed and [passed.fileno(), passed.getblocking()]
+print(json.dumps([fds, [os.get_inheritable(fd) for fd in fds], about]))
 """
 
 
-def activated(count: str, pid: str = "self", sockets: int = 2) -> list[list[object]]:
+def activated(count: str, pid: str = "self", sockets: int = 2, *, listening: bool = True) -> list[object]:
     """What a process learns that was started with `sockets` sockets from descriptor 3 on."""
     exec_child = f'exec {" ".join(f"{3 + n}<&0" for n in range(sockets))}; exec "$0" -c "$1"'
     environment = {
@@ -142,16 +143,26 @@ def activated(count: str, pid: str = "self", sockets: int = 2) -> list[list[obje
     }
     argv = ["sh", "-c", exec_child, sys.executable, CHILD]
     with socket.socket(socket.AF_UNIX) as listener:
+        path = Path(os.environ["XDG_RUNTIME_DIR"]) / uuid.uuid4().hex[:12]
+        listener.bind(str(path))
+        if listening:
+            listener.listen()
         done = subprocess.run(
             argv, stdin=listener.fileno(), env=environment, capture_output=True, text=True, check=True
         )
-    result: list[list[object]] = json.loads(done.stdout)
+    path.unlink()
+    result: list[object] = json.loads(done.stdout)
     return result
 
 
 def test_sockets_passed() -> None:
     """A daemon started through its socket finds it, and its children do not."""
-    assert activated("2") == [[3, 4], [False, False]]
+    assert activated("2") == [[3, 4], [False, False], [3, False]]
+
+
+def test_other_socket_passed() -> None:
+    """A socket on which nobody listens is not listened on."""
+    assert activated("1", listening=False) == [[3], [False], None]
 
 
 @pytest.mark.parametrize(
@@ -159,12 +170,12 @@ def test_sockets_passed() -> None:
 )
 def test_no_sockets_passed(count: str, pid: str) -> None:
     """Sockets meant for another process, or none, are not taken."""
-    assert activated(count, pid) == [[], []]
+    assert activated(count, pid) == [[], [], None]
 
 
 def test_missing_sockets() -> None:
     """Descriptors that were promised and are not open are not believed in."""
-    assert activated("99999999999", sockets=1) == [[3], [False]]
+    assert activated("99999999999", sockets=1) == [[3], [False], [3, False]]
 
 
 def test_listen_fds_default() -> None:
