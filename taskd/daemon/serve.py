@@ -1,6 +1,6 @@
 """The socket: who may connect, and how requests come in and answers go out.
 
-The work loop owns the listening socket and the connections of API clients, whose writing calls it
+The serving loop owns the listening socket and the connections of API clients, whose writing calls it
 carries out together (one transaction for all that came in at once). A command line (`A`) is handed to
 a thread of its own, since rendering and slow terminals must not hold up others. Nobody waits for a
 slow client: what does not fit into its socket within `SEND_LIMIT` seconds is dropped with it.

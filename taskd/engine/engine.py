@@ -1,7 +1,8 @@
 """The engine: carries out the seven steps for one repository, in a daemon or in a single command.
 
-Nothing here waits or sleeps on its own account, and nothing decides: `core` does. Every method that
-changes the index or a replica is called with the write lock held (`Engine.working`).
+Nothing here waits or sleeps on its own account, and nothing decides: `core` does. What reads or writes
+replicas is called with the write lock held (`Engine.working`), one thread at a time; `execute`, `answer`
+and `mirror` need no lock of ours, for them the store's transaction is enough.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class Engine:
     #: (place key, path) that must be read again
     again: set[tuple[str, str]] = field(default_factory=set)
     lingering: list[tuple[str, str, str]] = field(default_factory=list)
+    #: tasks of which a replica could not be written lately; tried again when somebody asks for it
+    stuck: set[str] = field(default_factory=set)
 
     # -- taking in
 
@@ -103,8 +106,10 @@ class Engine:
         authored = list[tuple[Desk, Place]]()
         with self.site.writing() as txn:
             replies = [self._attempt(txn, call, authored) for call in calls]
-        for desk, place in authored:
-            self._note(writeback.write_authored(self.site, place, desk.authored))
+        if authored:
+            with self.working():
+                for desk, place in authored:
+                    self._note(writeback.write_authored(self.site, place, desk.authored))
         return replies
 
     def answer(self, call: wire.Call) -> wire.Reply:
@@ -163,9 +168,19 @@ class Engine:
     def write_back(self) -> bool:
         """Step 6, one round; whether more is to be done."""
         recover.recover(self.site, self.clock_ns(), sweep=False)
-        done = writeback.write_back(self.site)
+        done = writeback.write_back(self.site, self.stuck)
+        self.stuck |= done.failed
         self._note(done)
         return done.more
+
+    def retry(self) -> None:
+        """Have what could not be written tried again."""
+        self.stuck.clear()
+
+    def behind(self) -> bool:
+        """Whether replicas have to be written that are not known to be unwritable."""
+        with self.site.db.read() as view:
+            return any(errand.task not in self.stuck for errand in view.errands(REPLICAS, len(self.stuck) + 1))
 
     def look_again(self) -> None:
         """Look once more at displaced files that an editor may still have held open."""
@@ -189,10 +204,10 @@ class Engine:
                     continue
         raise BranchMoved(ref=self.site.rules.branch)
 
-    def pending(self, target: str) -> bool:
-        """Whether errands wait for `replicas` or the `branch`."""
+    def unmirrored(self) -> bool:
+        """Whether the branch is behind the index."""
         with self.site.db.read() as view:
-            return bool(view.errands(target, 1))
+            return bool(view.errands(MIRROR, 1))
 
     # -- everything at once, for a command without a daemon
 
@@ -213,21 +228,21 @@ class Engine:
     def finish_branch(self) -> None:
         """Mirror until nothing is left; a failure is logged and stays to be retried."""
         try:
-            while (self.pending(MIRROR) or self._branch_moved()) and self.mirror():
+            while (self.unmirrored() or self._branch_moved()) and self.mirror():
                 pass
         except (GitFailed, BranchMoved) as error:
             self.site.log.warning("branch.failed", reason=error.message)
 
     def finish_replicas(self) -> None:
         """Write back until nothing is left, reading again what was found changed."""
-        while self.pending(REPLICAS) or self.again:
-            again, self.again = self.again, set()
+        heard = set[tuple[str, str]]()
+        while self.behind() or self.again - heard:
+            again, self.again = self.again - heard, set()
+            heard |= again
             for key, path in sorted(again):
                 if key in self.site.places:
                     self.ingest(self.site.places[key], [path])
             self.write_back()
-            if self.again and self.again <= again:
-                return
 
     def sync(self, timeout: float, sleep: Callable[[float], None]) -> dict[str, Any]:
         """Take in everything that was saved before the call, write it back, mirror it.

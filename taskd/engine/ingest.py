@@ -80,16 +80,34 @@ def _commit(
     gone: Sequence[str],
 ) -> Ingested:
     report = Ingested()
-    if not found:
+    news = _with_news(site, place, found)
+    if not news:
         return report
     with site.writing() as txn:
-        for item in found:
+        for item in news:
             _Taker(site, place, txn, now_ns, report, gone).take(item)
         crash.point("index.committing")
     crash.point("index.committed")
     if report.changed:
         site.log.info("index.committed", worktree=place.key, tasks=len(report.changed))
     return report
+
+
+def _with_news(
+    site: Site, place: Place, found: Sequence[replicas.Reading | replicas.Trouble]
+) -> list[replicas.Reading | replicas.Trouble]:
+    """What the index does not know yet; our own writes come back as events and are nothing new."""
+    with site.db.read() as view:
+        listed = {problem.path for problem in view.problems(place.key)}
+        return [
+            item
+            for item in found
+            if isinstance(item, replicas.Trouble)
+            or item.path in listed
+            or (base := view.base(place.key, item.path)) is None
+            or base.text != text_hash(item.text)
+            or base.stamp != _stamp(item)
+        ]
 
 
 @dataclass(slots=True)
@@ -212,7 +230,7 @@ class _Taker:
                 return
         base = None if former is None or former.text is None else self._base_document(former.text)
         hash = text_hash(document.text)
-        if base is None and head is not None and self.txn.known(id, hash):
+        if head is not None and (base is None or self._is_tracked(item)) and self.txn.known(id, hash):
             self._rest(id, item)
             self.txn.enqueue(REPLICAS, [id])
             return
@@ -305,14 +323,17 @@ class _Taker:
     def _lift_tombstone(self, head: Task, former: Base | None, item: replicas.Reading) -> Task | None:
         """A deleted task's document, edited or written anew by hand, restores it; an old copy does not."""
         old_copy = self.txn.known(head.id, text_hash(item.text))
-        tracked = self.place.worktree is not None and item.path in self.site.tracked(self.place)
-        if old_copy or (former is None and tracked):
+        if old_copy or (former is None and self._is_tracked(item)):
             self._rest(head.id, item)
             self._note(item, head.id, f"{head.id} was deleted; this file is an old copy of it")
             return None
         now = self.txn.now()
         back = accept(self.txn, head, (replace(head, deleted_at=None),), self._origin(head, now), now)
         return self.txn.task(back.id)
+
+    def _is_tracked(self, item: replicas.Reading) -> bool:
+        """Whether git may have put the file there."""
+        return item.path in self.site.tracked(self.place)
 
     def _note(self, item: replicas.Reading, id: str, reason: str) -> None:
         remedy = f"`taskd restore {id}` brings the task back"

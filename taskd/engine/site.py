@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,15 +97,16 @@ class Site:
 
     def look_around(self) -> list[Place]:
         """Learn which worktrees there are now; the places that are new since the last look."""
+        trees = list_worktrees(self.git, self.repository)
         found = {
             tree.key: Place(tree.key, tree.path / self.rules.tasks_dir, tree)
-            for tree in list_worktrees(self.git, self.repository)
+            for tree in trees
             if tree.state == "active"
         }
         found[WORKSPACE] = Place(WORKSPACE, self.workspace)
-        new = [place for key, place in found.items() if self.places.get(key) != place]
+        new = [place for key, place in found.items() if _differs(self.places.get(key), place)]
         self.places = found
-        self._remember_worktrees(found)
+        self._remember_worktrees(found, known={WORKSPACE, *(tree.key for tree in trees)})
         return new
 
     def place_of(self, directory: Path) -> Place | None:
@@ -128,21 +129,31 @@ class Site:
             known = self._tracked[place.key] = (stamp, paths)
         return known[1]
 
-    def _remember_worktrees(self, found: Mapping[str, Place]) -> None:
+    def _remember_worktrees(self, found: Mapping[str, Place], known: Set[str]) -> None:
         """Keep the worktree rows in step; a new worktree under an old name starts without bases.
 
-        Rows of worktrees that are only missing (locked, unmounted) stay: absence is not deletion.
+        Rows of worktrees that are only missing (locked, unmounted) stay: absence is not deletion. Those
+        that git does not know any more go.
         """
         with self.db.read() as view:
             rows = {row.key: row for row in view.worktrees()}
         fresh = {key: _row(place) for key, place in found.items()}
-        if all(rows.get(key) == row for key, row in fresh.items()):
+        if all(rows.get(key) == row for key, row in fresh.items()) and rows.keys() <= known:
             return
         with self.writing() as txn:
+            for key in rows.keys() - known:
+                txn.drop_worktree(key)
             for key, row in fresh.items():
                 if key in rows and rows[key].identity != row.identity:
                     txn.drop_worktree(key)
                 txn.put_worktree(row)
+
+
+def _differs(before: Place | None, now: Place) -> bool:
+    """Whether it is another place than before: new, moved, or another worktree under an old name."""
+    if before is None or before.root != now.root:
+        return True
+    return (before.worktree and before.worktree.identity) != (now.worktree and now.worktree.identity)
 
 
 def _row(place: Place) -> WorktreeRow:

@@ -40,7 +40,7 @@ class Touches:
 
     def settled(self, now: float) -> dict[str, list[str]]:
         """Batches that are quiet long enough, or have waited long enough; they are taken out."""
-        ready = [place for place, pending in self._pending.items() if now >= self._due(place, pending)]
+        ready = [place for place, pending in self._pending.items() if now >= self._due(pending)]
         return {place: sorted(self._pending.pop(place).paths) for place in ready}
 
     def gate(self, place: str, now: float, *, locked: bool) -> bool:
@@ -62,6 +62,10 @@ class Touches:
             return False
         return True
 
+    def is_closed(self, place: str) -> bool:
+        """Whether the gate of a place was closed at the last look."""
+        return place in self._gates
+
     def postpone(self, place: str, paths: list[str], now: float) -> None:
         """Put a settled batch back: its gate is closed."""
         pending = self._pending.setdefault(place, _Pending(now, now))
@@ -70,7 +74,7 @@ class Touches:
 
     def next_due(self) -> float | None:
         """When the next batch will have settled."""
-        return min((self._due(place, p) for place, p in self._pending.items()), default=None)
+        return min((self._due(p) for p in self._pending.values()), default=None)
 
     def drop(self, place: str) -> None:
         """Forget a place that is gone."""
@@ -81,5 +85,5 @@ class Touches:
         """How many paths wait."""
         return sum(len(pending.paths) for pending in self._pending.values())
 
-    def _due(self, _place: str, pending: _Pending) -> float:
+    def _due(self, pending: _Pending) -> float:
         return min(pending.last + self.settle, pending.first + PATIENCE)

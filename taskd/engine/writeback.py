@@ -7,7 +7,7 @@ settles.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -57,6 +57,8 @@ class Written:
     #: (place key, aside, expected hash): old files that an editor still has open for writing
     lingering: list[tuple[str, str, str]] = field(default_factory=list)
     displaced: list[Displaced] = field(default_factory=list)
+    #: tasks of which a replica could not be written; their errands stay for a later try
+    failed: set[str] = field(default_factory=set)
     more: bool = False
 
     def add(self, other: Written) -> None:
@@ -65,12 +67,13 @@ class Written:
         self.surprises += other.surprises
         self.lingering += other.lingering
         self.displaced += other.displaced
+        self.failed |= other.failed
 
 
-def write_back(site: Site) -> Written:
-    """Do one round of errands. The caller holds the write lock."""
+def write_back(site: Site, skipping: Container[str] = ()) -> Written:
+    """Do one round of errands, but those of the tasks to skip. The caller holds the write lock."""
     with site.db.read() as view:
-        errands = view.errands(REPLICAS, BATCH + 1)
+        errands = [errand for errand in view.errands(REPLICAS) if errand.task not in skipping]
         writes = plan_writes(site, view, [errand.task for errand in errands[:BATCH]])
     return _carry_out(site, writes, errands[:BATCH], more=len(errands) > BATCH)
 
@@ -92,17 +95,23 @@ def fill(site: Site, place: Place) -> Written:
 def plan_writes(site: Site, view: View, ids: Sequence[str]) -> list[Write]:
     """Which replicas of these tasks do not say what they should."""
     tasks, blockers = view.many(ids), view.blockers(ids)
+    targets = [(place, _untouchable(site, place)) for place in _targets(site)]
     writes = list[Write]()
     for id in dict.fromkeys(ids):
         if id not in tasks:
             continue
         task = tasks[id]
         bases = view.bases_of(id)
-        for place in _targets(site):
-            mine = [base for base in bases if base.worktree == place.key]
+        for place, untouchable in targets:
+            mine = [base for base in bases if base.worktree == place.key and base.path not in untouchable]
             wanted = _wanted(site, view, task, place, blockers.get(id, ()), mine)
-            writes += _writes_at(site, place, task, mine, wanted)
+            writes += [w for w in _writes_at(site, place, task, mine, wanted) if w.path not in untouchable]
     return writes
+
+
+def _untouchable(site: Site, place: Place) -> frozenset[str]:
+    """Paths that git tracks in a place: they are people's, not ours."""
+    return frozenset() if site.rules.write_back == "always" else site.tracked(place)
 
 
 def _targets(site: Site) -> list[Place]:
@@ -135,14 +144,13 @@ def _writes_at(
             return []
         path = mine[0].path
     hash = None if wanted is None else text_hash(wanted)
-    untouchable = site.tracked(place) if site.rules.write_back != "always" else frozenset()
     writes = [
         Write(place, base.path, task.id, base.text, None)
         for base in mine
-        if base.path not in untouchable and (wanted is None or base.path != path)
+        if wanted is None or base.path != path
     ]
     here = next((base for base in mine if base.path == path), None)
-    if wanted is None or path in untouchable or (here is not None and here.text == hash):
+    if wanted is None or (here is not None and here.text == hash):
         return writes
     return [Write(place, path, task.id, here.text if here else None, wanted), *writes]
 
@@ -207,17 +215,16 @@ def _close(
     report: Written,
 ) -> None:
     """Move the bases, close the intents; errands whose replicas could not be written stay."""
-    failed = set[str]()
     with site.writing() as txn:
         for write, outcome in rows:
             if write.intent:
                 txn.close_intent(write.intent)
             if outcome is None:
-                failed.add(write.task)
+                report.failed.add(write.task)
                 txn.put_problems(write.place.key, write.path, [_unwritable(txn, write)])
             else:
                 _settle(txn, write, outcome, report)
-        txn.dequeue(errand for errand in errands if errand.task not in failed)
+        txn.dequeue(errand for errand in errands if errand.task not in report.failed)
 
 
 def _settle(txn: Txn, write: Write, outcome: exchange.Outcome, report: Written) -> None:
@@ -231,6 +238,8 @@ def _settle(txn: Txn, write: Write, outcome: exchange.Outcome, report: Written) 
         _move_base(txn, write)
     else:
         report.surprises.append(where)
+        if outcome.kind == "exists":  # in the way of this task; what is there is heard first
+            report.failed.add(write.task)
     if outcome.kind == "displaced" and outcome.aside is not None:
         displaced = Displaced(write.place, write.path, outcome.aside, outcome.text, write.expected)
         report.displaced.append(displaced)
