@@ -8,7 +8,6 @@ meanwhile. `git update-ref` then moves the ref if, and only if, it is still wher
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,28 +17,31 @@ from pathlib import Path
 from typing import Final
 
 from taskd.errors import BranchMoved, GitFailed
+from taskd.repo.commits import COMMITTER, EMAIL, blob_id, check_path, commit_head, import_stream
 from taskd.repo.git import Git
 from taskd.repo.worktrees import Worktree
 
 DEFAULT_REF: Final = "refs/heads/taskd/workspace"
-COMMITTER: Final = "taskd"
-EMAIL: Final = "taskd@localhost"
 IDENTITY: Final = {"GIT_COMMITTER_NAME": COMMITTER, "GIT_COMMITTER_EMAIL": EMAIL}
 
 GIT_DIR: Final = "taskd/import"  # below the common dir
 IMPORT_SECONDS: Final = 300.0  # 10,000 files take 0.6 s here; a slow disk may take a hundred times that
 LOOSE_LIMIT: Final = 100  # files; fewer become loose objects, since fifty packs slow every git command down
-NO_LIMIT: Final = 1_000_000_000
 
 #: two processes that publish at once wait for each other's ref lock instead of failing
 PATIENT: Final = ("-c", "core.filesRefLockTimeout=2000", "-c", "core.packedRefsTimeout=2000")
 #: `A.md` and `a.md` are two files also where the user's disk takes them for one
-IMPORT: Final = ("-c", "core.ignoreCase=false", "-c", "core.looseCompression=1")
+IMPORT: Final = ("-c", "core.ignoreCase=false")
+PACKED: Final = ("-c", "fastimport.unpackLimit=0")
+#: fast-import makes a pack in any case; one that is unpacked at once need not be squeezed nor synced
+LOOSE: Final = (
+    *("-c", "fastimport.unpackLimit=1000000000"),
+    *("-c", "pack.compression=0"),
+    *("-c", "core.looseCompression=1"),
+    *("-c", "core.fsync=none"),  # as is git's way with loose objects; a rebuild mends what a power cut took
+)
 
-CRUD: Final = "".join(map(chr, range(33))) + ".,:;\"\\'<>"  # git takes these off both ends of a name
-UNWRITABLE: Final = re.compile(r"[\x00-\x20\x7f<>]+")  # and has no way to write these inside of one
 LEGIBLE: Final = re.compile(rb"ref:|[0-9a-f]{40}")
-ESCAPED: Final = re.compile(rb'[\x00-\x1f"\\\x7f]')
 
 
 class Branch:
@@ -95,9 +97,9 @@ class Branch:
         will be, damage at the tip is mended, and a history that has gaps is left behind. ValueError for a
         path that git does not take, GitFailed for whatever git cannot do.
         """
-        head = _commit_head(message, author, when)
+        head = commit_head(message, author, when)
         for path in changes:
-            _check_path(path)
+            check_path(path)
         if self.tip() != expect:
             raise BranchMoved(ref=self.ref)
         return self._rebuild(changes, head, expect) if rebuild else self._extend(changes, head, expect)
@@ -111,7 +113,7 @@ class Branch:
         different = {
             path: text
             for path, text in changes.items()
-            if before.get(path) != (None if text is None else _blob_id(text, expect or ""))
+            if before.get(path) != (None if text is None else blob_id(text, expect or ""))
         }
         if expect is not None and not different:
             return expect
@@ -139,25 +141,27 @@ class Branch:
         """Put a commit and all that is new in it into the object database; its id."""
         # in a pack the good copy of an object is found before a damaged loose one
         packed = clear or len(files) > LOOSE_LIMIT
-        limit, level = (0, 1) if packed else (NO_LIMIT, 0)  # packing is in vain for what is unpacked again
-        tuned = ("-c", f"fastimport.unpackLimit={limit}", "-c", f"pack.compression={level}")
-        stream = b"".join(_import_stream(head, parent, files, clear=clear))
+        stream = b"".join(import_stream(head, parent, files, clear=clear))
         options = ("--quiet", "--done", "--date-format=raw")
         with self._own_git_dir() as env:
             return self.git.text(
-                *IMPORT, *tuned, "fast-import", *options, stdin=stream, env=env, timeout=IMPORT_SECONDS
+                *IMPORT,
+                *(PACKED if packed else LOOSE),
+                "fast-import",
+                *options,
+                stdin=stream,
+                env=env,
+                timeout=IMPORT_SECONDS,
             )
 
     @contextlib.contextmanager
     def _own_git_dir(self) -> Iterator[dict[str, str]]:
         """A git dir of our own over the repository's objects: git's crash reports go there, and go."""
         place = self._common_dir / GIT_DIR
-        if not (place / "HEAD").is_file():
-            place.parent.mkdir(mode=0o700, exist_ok=True)
-            place.mkdir(mode=0o700, exist_ok=True)
-            aside = place / f"HEAD.{os.getpid()}"
-            aside.write_bytes(b"ref: refs/heads/none\n")
-            aside.replace(place / "HEAD")
+        try:
+            _make_git_dir(place)
+        except OSError as error:
+            raise GitFailed(command="fast-import", status="not started", stderr=str(error)) from error
         try:
             yield {"GIT_DIR": str(place), "GIT_COMMON_DIR": str(self._common_dir)}
         except GitFailed:
@@ -239,7 +243,7 @@ class Branch:
             if text is None:
                 del after[path]
             else:
-                after[path] = _blob_id(text, tip)
+                after[path] = blob_id(text, tip)
         directories = _directories(after) if after.keys() - before.keys() else set()
         self._listing = None if directories & after.keys() else (tip, after)
 
@@ -254,51 +258,14 @@ class Branch:
         return Path(os.path.realpath(self.git.directory / self.git.text("rev-parse", "--git-common-dir")))
 
 
-def _import_stream(
-    head: bytes, parent: str | None, files: Mapping[str, bytes | None], *, clear: bool
-) -> Iterator[bytes]:
-    """One commit in the language of fast-import, which answers with its id and forgets the branch again."""
-    yield b"commit refs/taskd/new\nmark :1\n" + head
-    if parent is not None:
-        yield b"from %s\n" % parent.encode()
-    if clear:
-        yield b"deleteall\n"
-    # removals first: a file may give way to a directory of its name
-    yield from (b"D %s\n" % _quoted(path) for path, text in files.items() if text is None)
-    for path, text in files.items():
-        if text is not None:
-            yield b"M 100644 inline %s\ndata %d\n%s\n" % (_quoted(path), len(text), text)
-    yield b"\nget-mark :1\nreset refs/taskd/new\n\ndone\n"
-
-
-def _commit_head(message: str, author: str, when: datetime) -> bytes:
-    if when.utcoffset() is None:
-        reason = f"a commit needs a time with a time zone: {when}"
-        raise ValueError(reason)
-    seconds = max(0, int(when.timestamp()))
-    name = UNWRITABLE.sub(" ", author).strip(CRUD).encode("utf-8", "replace") or b"unknown"
-    text = message.replace("\0", "\ufffd").rstrip("\n").encode("utf-8", "replace") + b"\n"
-    author_line = b"author %s <%s> %d +0000\n" % (name, EMAIL.encode(), seconds)
-    committer_line = f"committer {COMMITTER} <{EMAIL}> {seconds} +0000\n".encode()
-    return author_line + committer_line + b"data %d\n%s\n" % (len(text), text)
-
-
-def _check_path(path: str) -> None:
-    parts = path.split("/")
-    if "\0" in path or any(part in {"", ".", ".."} or part.lower() == ".git" for part in parts):
-        reason = f"git takes no such path: {path!r}"
-        raise ValueError(reason)
-
-
-def _quoted(path: str) -> bytes:
-    """A path in double quotes, with C's octal escapes."""
-    return b'"%s"' % ESCAPED.sub(lambda found: b"\\%03o" % ord(found[0]), os.fsencode(path))
-
-
-def _blob_id(text: bytes, like: str) -> str:
-    """The id of a blob in the hash that the id `like` is written in."""
-    algorithm = "sha256" if len(like) == 64 else "sha1"  # noqa: PLR2004 - hex digits of a SHA-256
-    return hashlib.new(algorithm, b"blob %d\0%s" % (len(text), text), usedforsecurity=False).hexdigest()
+def _make_git_dir(place: Path) -> None:
+    """Put there what makes a directory a git dir beside a common dir: a HEAD."""
+    if not (place / "HEAD").is_file():
+        place.parent.mkdir(mode=0o700, exist_ok=True)
+        place.mkdir(mode=0o700, exist_ok=True)
+        aside = place / f"HEAD.{os.getpid()}"
+        aside.write_bytes(b"ref: refs/heads/none\n")
+        aside.replace(place / "HEAD")
 
 
 def _directories(paths: Iterable[str]) -> set[str]:

@@ -120,8 +120,11 @@ class Git:
         `env` is added to the environment. GitFailed when the status is not in `allow`, when it takes
         longer than `timeout` seconds (None: as this Git was told), and when git cannot be started.
         """
-        with _stdin_file(stdin) as source:
-            process = self._launch(arguments, source, env)
+        try:
+            with _stdin_file(stdin) as source:
+                process = self._launch(arguments, source, env)
+        except OSError as error:  # the temp dir is full
+            raise _not_started(arguments, str(error)) from error
         limit = self.timeout if timeout is None else timeout
         stdout, stderr = _wait_for(process, shown(arguments), limit)
         result = Result(process.returncode, stdout, stderr.decode(errors="replace").strip())

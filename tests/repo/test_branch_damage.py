@@ -179,3 +179,13 @@ def test_a_branch_in_the_way(branch: Branch, repository: Path, git: RunGit, publ
 
     with pytest.raises(GitFailed, match="refs/heads/taskd"):
         publish(branch, {"a": b"1"})
+
+
+def test_a_git_dir_that_cannot_be_written(branch: Branch, repository: Path, publish: Publish) -> None:
+    """Where taskd's own directory cannot be made, that is the reason given, and no branch begins."""
+    (repository / ".git/taskd").write_text("in the way")
+
+    with pytest.raises(GitFailed, match="File exists"):
+        publish(branch, {"a": b"1"})
+
+    assert branch.tip() is None

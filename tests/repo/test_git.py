@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -119,6 +120,14 @@ def test_large_input_and_output_pass_through(door: Git) -> None:
     done = door.run("check-attr", "--stdin", "text", stdin=listed)
 
     assert done.stdout.count(b"\n") == len(paths)
+
+
+def test_a_full_temp_dir_is_a_failure_of_the_command(door: Git, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the input of a command cannot be kept, the command has failed, and can be tried again."""
+    monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
+
+    with pytest.raises(GitFailed, match="No such file or directory"):
+        door.run("hash-object", "--stdin", stdin=b"x")
 
 
 def test_stdin_is_never_inherited(repository: Path) -> None:

@@ -169,6 +169,7 @@ def test_a_separate_git_dir(tmp_path: Path, git: RunGit) -> None:
     assert locate(tree)[0].main is None
 
     remember_main(found)
+    remember_main(found)
 
     assert locate(tree)[0] == locate(common)[0] == found
     assert locate(common)[1] == here
@@ -183,13 +184,6 @@ def test_a_note_about_a_main_worktree_that_moved(tmp_path: Path, git: RunGit) ->
     main.rename(tmp_path / "moved")
 
     assert locate(common)[0].main is None
-
-
-def test_an_ordinary_repository_needs_no_note(repository: Path) -> None:
-    """Nothing is written where git knows the main worktree by itself."""
-    remember_main(locate(repository)[0])
-
-    assert not (repository / ".git/taskd").exists()
 
 
 def test_nested_repositories(repository: Path, make_repo: Callable[..., Path]) -> None:
@@ -488,6 +482,7 @@ def test_looking_writes_nothing(repository: Path, linked: Path) -> None:
 
     for place in (repository, linked):
         listed(place)
+        remember_main(locate(place)[0])  # git knows it by itself here
 
     assert picture() == before
 
