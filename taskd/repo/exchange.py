@@ -191,6 +191,9 @@ def _exchange_by_steps(spot: Spot, temp: _Temp, expected: str, *, linger: bool) 
     except FileExistsError:  # saved anew in that moment, over the text that was expected
         _retire(spot, aside, keep=False, step="exchange.before-unlink")
         return _found_other(_find(spot))
+    except OSError:
+        rename.place(spot.fd, aside, spot.name)
+        raise
     temp.ours = False
     kept = _retire(spot, aside, keep=linger and writer is not False, step="exchange.before-unlink")
     return Outcome("written", None, temp.stamp(), kept)

@@ -10,6 +10,7 @@ import ctypes
 import errno
 import functools
 import os
+import stat
 import sys
 from collections.abc import Callable
 from typing import Final
@@ -31,9 +32,29 @@ def swap(fd: int, one: str, other: str) -> bool:
 
 def place(fd: int, old: str, new: str) -> None:
     """Rename `old` to `new` in the directory `fd`, replacing nothing. FileExistsError when it is taken."""
-    if not _rename(fd, old, new, _EXCLUSIVE):
+    if _rename(fd, old, new, _EXCLUSIVE):
+        return
+    try:
         os.link(old, new, src_dir_fd=fd, dst_dir_fd=fd, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError:  # a directory, or a file system without links
+        _reserve(fd, old, new)
+        os.rename(old, new, src_dir_fd=fd, dst_dir_fd=fd)
+    else:
         os.unlink(old, dir_fd=fd)
+
+
+def _reserve(fd: int, old: str, new: str) -> None:
+    """Take a free name by something empty of the same kind.
+
+    What is saved over that in the microseconds until it is replaced is lost; such a system offers
+    nothing better.
+    """
+    if stat.S_ISDIR(os.stat(old, dir_fd=fd, follow_symlinks=False).st_mode):
+        os.mkdir(new, dir_fd=fd)
+    else:
+        os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=fd))
 
 
 def _rename(fd: int, old: str, new: str, flag: int) -> bool:

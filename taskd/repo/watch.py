@@ -76,6 +76,7 @@ class Watcher:
         self._ear: inotify.Ear | None = None
         self._no_events = ""
         self._happened: list[str] = []
+        self._failure = ""
 
     def watch(self, root: Path, *, recursive: bool = True, only_tasks: bool = True) -> None:
         """Watch a directory from now on; one that is missing, from when `check` finds it.
@@ -108,6 +109,7 @@ class Watcher:
         with self._lock:
             self._replace_dead()
             self._take_refused()
+            self._repeat_failed()
             for root in list(self._roots.values()):
                 self._check_root(root)
             happened, self._happened = self._happened, []
@@ -272,13 +274,21 @@ class Watcher:
         try:
             self._touched(Path(path))
         except Exception as error:  # noqa: BLE001 - it would kill the thread that tells of all roots
-            self._happened.append(f"{path}: could not be noted ({error!r})")
+            self._failure = repr(error)
 
     def _question(self, root: _Root, why: str) -> None:
         try:
             self._doubt(root.path, why)
         except Exception as error:  # noqa: BLE001 - see _tell
-            self._happened.append(f"{root.path}: doubt could not be noted ({error!r})")
+            self._failure = repr(error)
+
+    def _repeat_failed(self) -> None:
+        """Doubt every root when something could not be told, until that can be told."""
+        failure, self._failure = self._failure, ""
+        if failure:
+            self._happened.append(f"what was touched could not be noted: {failure}")
+            for root in self._roots.values():
+                self._question(root, "a touch could not be noted")
 
     def _overflowed(self) -> None:
         for root in list(self._roots.values()):
