@@ -85,7 +85,10 @@ class Guard:
         """What out of bounds `path` lies in, None when it may be touched. A descriptor may."""
         if not isinstance(path, (str, bytes, os.PathLike)):
             return None
-        absolute = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - Path() here would audit itself
+        try:
+            absolute = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - Path.absolute() keeps `..`
+        except FileNotFoundError:
+            return None  # relative to a directory that is gone leads nowhere
         for place, below, name in self._ordered:
             if absolute == place or absolute.startswith(below):
                 return name
@@ -187,7 +190,19 @@ def open_session() -> Session:
     os.environ.clear()
     os.environ.update(clean_environment(root, outside))
     tempfile.tempdir = None  # asks $TMPDIR again
+    signal.signal(signal.SIGTERM, orderly_end(os.getpid()))
     return Session(root, outside, set_guard(root))
+
+
+def orderly_end(owner: int) -> Callable[[int, object], None]:
+    """A handler that lets a terminated run tidy up; a forked child just ends."""
+
+    def end(number: int, _frame: object) -> None:
+        if os.getpid() == owner:
+            pytest.exit("terminated", returncode=128 + number)
+        os._exit(128 + number)
+
+    return end
 
 
 def join_session() -> Session:

@@ -83,6 +83,16 @@ def test_python_itself_is_allowed() -> None:
     assert Path(os.__file__).read_bytes()
 
 
+def test_directory_that_is_gone(tmp_path: Path) -> None:
+    """A test may stand in a directory that is removed, and gets the system's own answer."""
+    (tmp_path / "gone").mkdir()
+    os.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+
+    with pytest.raises(FileNotFoundError):
+        Path("a.md").read_text()
+
+
 def test_tilde_is_elsewhere() -> None:
     """`~` in the test and in its children is a temp dir."""
     told = subprocess.run(["sh", "-c", "echo ~"], capture_output=True, text=True, check=True).stdout
@@ -201,6 +211,13 @@ def test_clean_run_leaves_nothing(tmp_path: Path, workers: str) -> None:
     done = run_suite(tmp_path, "def test_it(tmp_path):\n    (tmp_path / 'x').touch()\n", workers)
 
     assert (done.returncode, done.stderr, list((tmp_path / "outer").iterdir())) == (0, "", [])
+
+
+def test_terminated_run_leaves_nothing(tmp_path: Path) -> None:
+    """A run that is told to end, as when a CI job takes too long, still tidies up."""
+    done = run_suite(tmp_path, "import os\ndef test_it():\n    os.kill(os.getpid(), 15)\n", "-pno:xdist")
+
+    assert (done.returncode, list((tmp_path / "outer").iterdir())) == (128 + 15, [])
 
 
 def run_suite(top: Path, suite: str, workers: str) -> subprocess.CompletedProcess[str]:
