@@ -57,6 +57,7 @@ class SqliteDatabase(TaskDatabase):
             try:
                 with self._in_our_words():
                     patiently(lambda: conn.execute("BEGIN IMMEDIATE"))
+                    self._demand_version(conn)
                 txn = SqliteTxn(conn, self._clock())
                 try:
                     if epoch is not None:

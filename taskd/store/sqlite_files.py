@@ -14,6 +14,7 @@ from taskd.store.values import unkeepable_number, unkeepable_text
 
 VERSION: Final = 1  # how many steps of `schema` this taskd knows
 APPLICATION: Final = 0x7461736B  # "task": tells our file from another program's database
+MAGIC: Final = b"SQLite format 3\0"  # how every SQLite file begins
 OLDEST_SQLITE: Final = (3, 37, 0)  # STRICT tables
 BUSY_TIMEOUT: Final = 5.0  # seconds SQLite itself waits for another process's write
 PATIENCE: Final = 30.0  # seconds until a write gives up; SQLite's waiting is not fair, and twenty may queue
@@ -87,6 +88,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
     StoreFailed when the file is damaged, is not ours, or was written by a newer taskd.
     """
     _demand_sqlite()
+    _demand_database(path)
     try:
         _make_file(path)
     except OSError as error:
@@ -99,6 +101,7 @@ def open_reader(path: Path) -> sqlite3.Connection | None:
     _demand_sqlite()
     if not path.exists():
         return None
+    _demand_database(path)
     conn = _opened(path, "ro", _prepare_reader)
     if _version(conn, path) == VERSION:
         return conn
@@ -110,6 +113,19 @@ def _demand_sqlite() -> None:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         wanted = ".".join(map(str, OLDEST_SQLITE))
         raise StoreFailed(reason=f"this Python brings SQLite {sqlite3.sqlite_version}; {wanted} is needed")
+
+
+def _demand_database(path: Path) -> None:
+    """StoreFailed for a file of something else; SQLite would take one of few bytes for an empty database."""
+    if not path.exists() or path.with_name(f"{path.name}-journal").exists():
+        return  # with a journal the beginning may be half written, and is restored on opening
+    try:
+        with path.open("rb") as file:
+            begins = file.read(len(MAGIC))
+    except OSError as error:
+        raise StoreFailed(reason=f"{path} cannot be read: {error.strerror}") from error
+    if begins not in {b"", MAGIC}:
+        raise StoreFailed(reason=f"{path} is no SQLite database")
 
 
 def _make_file(path: Path) -> None:

@@ -53,7 +53,7 @@ class SqliteTxn(SqliteView, Txn):
         """
         conn = self._conn
         if conn is None or not conn.in_transaction:
-            raise StoreFailed(reason="this write of it is over, or was undone")
+            raise StoreFailed(reason="this view of it is over, or its write was undone")
         try:
             return conn.execute(sql, facts)
         except TROUBLE as error:

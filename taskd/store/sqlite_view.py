@@ -80,7 +80,7 @@ class SqliteView(View):
         """Every row of a statement."""
         conn = self._conn
         if conn is None or not conn.in_transaction:
-            raise StoreFailed(reason="this view of it is over")
+            raise StoreFailed(reason="this view of it is over, or its write was undone")
         try:
             return conn.execute(sql, facts).fetchall()
         except TROUBLE as error:

@@ -59,7 +59,7 @@ CREATE INDEX tasks_assignee ON tasks (assignee) WHERE assignee IS NOT NULL;
 CREATE INDEX tasks_due ON tasks (due) WHERE due IS NOT NULL;
 CREATE INDEX tasks_path ON tasks (path);
 CREATE INDEX tasks_parent ON tasks (parent) WHERE parent IS NOT NULL;
-CREATE INDEX tasks_deleted ON tasks (deleted_at) WHERE deleted_at IS NOT NULL;
+CREATE INDEX tasks_deleted ON tasks (priority_rank, created_at, id) WHERE deleted_at IS NOT NULL;
 
 -- A slug, not a key: an edge to a task that does not exist yet is kept and heals when it appears.
 CREATE TABLE dependencies (
