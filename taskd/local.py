@@ -21,7 +21,7 @@ from taskd.errors import NotSetUp, NoWorktree, Refused, StoreFailed, TaskdError
 from taskd.repo.branch import Branch
 from taskd.repo.git import Git
 from taskd.repo.lock import FileLock
-from taskd.repo.worktrees import Repository, Worktree, locate
+from taskd.repo.worktrees import Repository, Worktree, locate, remember_main
 from taskd.store.base import TaskDatabase
 
 SOCKET_LIMIT: Final = 104  # bytes; what the smallest sockaddr_un (macOS) holds
@@ -255,6 +255,7 @@ def install(
             except Refused:
                 setup.drop_exclude(home.repository)
                 raise
+    remember_main(home.repository)
     setup.write_settings(clone_file(home.repository.common_dir), found.layout, directory)
     ready = find_home(top)
     (ready.state_dir).chmod(0o700)
