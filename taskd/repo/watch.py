@@ -231,8 +231,8 @@ class Watcher:
     def _observer(self, *, polls: bool) -> BaseObserver | None:
         """The running observer, made when it is first needed; None if the system has no more of them."""
         if polls not in self._observers:
-            # one of its warnings prints the whole table of watches: 30 KB at 459 of them
-            warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")
+            # harmless, and prints the whole table of watches: 30 KB at 459 of them
+            warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
             try:
                 self._observers[polls] = poller() if polls else self._events_observer()
             except OSError as error:
