@@ -50,7 +50,9 @@ def _lines_of(name: str, value: object) -> list[str]:
         return []
     field = FIELDS.get(name)
     tall = field is not None and field.kind is Kind.CRITERIA
-    return entry(name, data_of(field, value or ()), "", careful=is_careful(field), tall=tall)
+    return entry(
+        name, data_of(field, () if value is None else value), "", careful=is_careful(field), tall=tall
+    )
 
 
 def with_sections(text: bytes, sections: str) -> bytes:

@@ -15,6 +15,7 @@ from typing import Any, Final, NoReturn
 
 import yaml
 
+from taskd.core.complaints import BY_HAND, explained
 from taskd.core.fields import KEYS, Kind
 from taskd.core.guard import CONTROL, Parts, line_end
 from taskd.errors import DocumentError
@@ -33,7 +34,8 @@ _TEXT_KEYS: Final = "|".join(key for key, field in KEYS.items() if field.kind is
 _TEXT_LINE: Final = re.compile(rf"(?<![^\r\n])(?P<key>{_TEXT_KEYS})[ \t]*:[ \t]+(?=[^\s#])(?P<rest>[^\r\n]*)")
 _COMMENT: Final = re.compile(r"(?<=[ \t])#")
 _CONTINUED: Final = re.compile(r"[ \t]+[^\s#]")
-_BY_HAND: Final = "correct this line by hand"
+#: a block scalar's header that keeps blank lines, or says the indentation itself
+_KEEPS: Final = re.compile(r"[+0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +84,11 @@ def outlined(parts: Parts) -> Outline:
     except yaml.YAMLError as error:
         front, mended = _mended(parts.front)
         if not mended:
-            raise _explained(parts, error) from None
+            raise explained(parts, error) from None
     try:
         return _scanned(parts, front, mended)
     except yaml.YAMLError as error:
-        raise _explained(parts, error) from None
+        raise explained(parts, error) from None
 
 
 def _scanned(parts: Parts, front: str, mended: Mapping[str, str]) -> Outline:
@@ -145,7 +147,7 @@ class _Scan:
             reason = f"a control character (U+{ord(found[0]):04X}) written as an escape"
             self.refuse(reason, event, "delete that escape")
         if not self.frames:
-            self.refuse("the frontmatter is a text, not keys and values", event, _BY_HAND)
+            self.refuse("the frontmatter is a text, not keys and values", event, BY_HAND)
         frame = self.frames[-1]
         if frame.keys is not None and frame.key is None:
             self.open_key(frame, frame.keys, event)
@@ -156,16 +158,19 @@ class _Scan:
             self.close_value(Node(start, end, "text", event.style or ""))
 
     def trimmed(self, start: int, end: int) -> int:
-        """The end of a block scalar without the blank lines behind it, unless it keeps them."""
-        text = self.parts.front[start:end]
-        if "+" in text[: line_end(text, 0)]:
+        """The end of a block scalar without the blank lines behind it, unless they are its text."""
+        lines = self.parts.front[start:end].splitlines(keepends=True)
+        if _KEEPS.search(lines[0]):
             return end
-        return line_end(self.parts.front, start + len(text.rstrip()))
+        indent = next((len(line) - len(line.lstrip(" ")) for line in lines[1:] if line.strip()), 0)
+        while not lines[-1].strip() and len(lines[-1].rstrip("\r\n")) <= indent:
+            end -= len(lines.pop())
+        return end
 
     def open_key(self, frame: _Frame, keys: set[str], event: Event) -> None:
         """A key; what follows is its value."""
         if not event.value:
-            self.refuse("a key without a name", event, _BY_HAND)
+            self.refuse("a key without a name", event, BY_HAND)
         if event.value in keys:
             reason = f"the key {event.value!r} stands here a second time"
             self.refuse(reason, event, "keep one of the two lines")
@@ -175,7 +180,7 @@ class _Scan:
     def open_list(self, event: Event) -> None:
         """The beginning of a list."""
         if not self.frames:
-            self.refuse("the frontmatter is a list, not keys and values", event, _BY_HAND)
+            self.refuse("the frontmatter is a list, not keys and values", event, BY_HAND)
         self.open_frame(event, None)
 
     def open_map(self, event: Event) -> None:
@@ -275,34 +280,3 @@ def _scans(text: str) -> bool:
     except yaml.YAMLError:
         return False
     return True
-
-
-#: a part of YAML's complaint, ours, what mends it; the first that fits counts
-_PLAIN_WORDS: Final = (
-    ("tab character", "a tab where YAML wants spaces", "indent with spaces"),
-    ("mapping values are not allowed", "a second `: ` in an unquoted value", "put the value in quotes"),
-    ("cannot start any token", "an unquoted value begins with `%s`", "put the value in quotes"),
-    ("unexpected end of stream", "a quote is opened here and never closed", "close the quote"),
-    ("',' or ']'", "a list is opened here with [ and not closed", "close it with ]"),
-    ("',' or '}'", "a mapping is opened here with { and not closed", "close it with }"),
-    ("expected ':'", "a line that is no `key: value`", "write it as `key: value`, or below the closing ---"),
-    ("expected key", "text follows a closed value, or the indentation is wrong", "quote the whole value"),
-    ("node content", "an unquoted value begins with `%s`", "put the value in quotes"),
-    ("escape", "a backslash in a double-quoted text means nothing to YAML", "double the backslash"),
-    ("", "YAML cannot read it", _BY_HAND),
-)
-#: complaints that come at the end of what is wrong; its beginning is what a person looks for
-_LATE: Final = ("end of stream", "',' or", "expected ':'")
-
-
-def _explained(parts: Parts, error: yaml.YAMLError) -> DocumentError:
-    """YAML's error in plain words, on the line where the trouble begins."""
-    problem = str(getattr(error, "problem", error))
-    late = any(word in problem for word in _LATE)
-    mark: Event = getattr(error, "context_mark" if late else "problem_mark", None)
-    offset = mark.index if mark else 0
-    char = parts.front[offset : offset + 1]
-    if char == "\t":
-        problem = "tab character"
-    reason, remedy = next(words for part, *words in _PLAIN_WORDS if part in problem)
-    return DocumentError(reason.replace("%s", char), parts.line(offset), remedy)

@@ -9,7 +9,7 @@ the result again.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Final, NoReturn
 
@@ -17,7 +17,7 @@ from taskd.core.fields import FIELDS, Field, Kind
 from taskd.core.guard import line_end, line_start
 from taskd.core.outline import Entry, Node
 from taskd.core.reading import Reading, field_of, item_value
-from taskd.core.writing import data_of, entry, inline, is_careful, item, literal, raw_of, scalar
+from taskd.core.writing import data_of, entry, inline, is_careful, item, literal, raw_of, scalar, with_unknown
 from taskd.errors import Uneditable
 
 Splice = tuple[int, int, str]
@@ -25,7 +25,7 @@ Splice = tuple[int, int, str]
 Step = tuple[str, int, int, int, int]
 
 _COLON: Final = re.compile(r"[ \t]*:")
-_DASH: Final = re.compile(r"(?P<indent> *)-[ \t]*")
+_DASH: Final = re.compile(r" *- *")
 _CONTENT: Final = re.compile(r"[\r\n]( +)[^ \r\n]")
 _COMMA: Final = re.compile(r"[ \t]*,?[ \t]*")
 
@@ -80,7 +80,9 @@ def splices(reading: Reading, name: str, value: object) -> list[Splice]:
         if _name_of(found) == name:
             if value is None or (value == () and name != "depends_on"):
                 return [_removal(change, index)]
-            return [*_respelled(change, found), *_revalued(change, found, reading.raw[found.key])]
+            raw = reading.raw[found.key]
+            whole = replace(change, data=with_unknown(data, raw)) if change.tall else change
+            return [*_respelled(change, found), *_revalued(whole, found, raw)]
     return [_insertion(change)]
 
 
@@ -287,9 +289,8 @@ def _block_lines(front: str, node: Node) -> tuple[int, int]:
 
 
 def _prefix(front: str, node: Node) -> str:
-    """What stands before an item on its line, with the dash, tabs made one space; "" if it is more."""
+    """An item's indentation and dash, with a space behind it; "" if more stands on its line."""
     before = front[line_start(front, node.start) : node.start]
-    found = _DASH.fullmatch(before)
-    if found is None:
+    if not _DASH.fullmatch(before):
         return ""
-    return before if before.endswith(" ") and "\t" not in before else f"{found['indent']}- "
+    return before if before.endswith(" ") else before + " "

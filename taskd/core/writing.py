@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from decimal import Decimal
 from typing import Final
 
@@ -29,6 +30,7 @@ _OTHER: Final = re.compile(
     re.IGNORECASE,
 )
 
+_CRITERION_KEYS: Final = tuple(key.name for key in fields(Criterion))
 #: kinds whose words other readers may take for what they look like
 _OPEN_KINDS: Final = (Kind.HOURS, Kind.TIME, Kind.RECORD)
 
@@ -125,6 +127,22 @@ def data_of(field: Field | None, value: object) -> object:
     if field is not None and field.kind is Kind.CRITERIA and isinstance(value, tuple):
         return [_criterion(part) for part in value]
     return raw_of(value)
+
+
+def with_unknown(data: object, raw: object) -> object:
+    """Criteria with the keys of theirs that taskd does not know, as they stand beside the same text."""
+    if not isinstance(data, list) or not isinstance(raw, list):
+        return data
+    told = [part if isinstance(part, dict) else {"criterion": part} for part in data]
+    more = {
+        str(part.get("criterion")): {key: part[key] for key in part if key not in _CRITERION_KEYS}
+        for part in raw
+        if isinstance(part, dict)
+    }
+    unknown = [more.get(str(part["criterion"]), {}) for part in told]
+    return [
+        {**full, **extra} if extra else part for part, full, extra in zip(data, told, unknown, strict=True)
+    ]
 
 
 def _number(value: float) -> str:
