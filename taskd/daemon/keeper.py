@@ -74,6 +74,7 @@ class Keeper:
     def start(self) -> None:
         """Recover what a dead process left, watch every place, and begin."""
         self.touches = Touches(self.settle)
+        self.engine.site.beat = self._beat
         self.watcher = Watcher(self._touched, self._doubted)
         with self.engine.working():
             self.engine.start()
@@ -107,6 +108,9 @@ class Keeper:
         """Whether a turn has been going on for longer than `seconds`."""
         return not self._idle and time.monotonic() - self.last_turn > seconds
 
+    def _beat(self) -> None:
+        self.last_turn = time.monotonic()
+
     def queue(self) -> int:
         """How much waits to be looked at."""
         return len(self.touches) + len(self.absences) + len(self._scans) + len(self._messages)
@@ -122,7 +126,7 @@ class Keeper:
             self._idle = True
             self._awake.wait(self._timeout())
             self._idle = False
-            self.last_turn = time.monotonic()
+            self._beat()
             self._awake.clear()
             self._turn()
         self._finish()
@@ -138,8 +142,9 @@ class Keeper:
         ):
             try:
                 part()
-            except (TaskdError, OSError) as error:
-                # The index or a disk is out of reach for now: everything is looked at again later.
+            except Exception as error:  # noqa: BLE001 - see below
+                # The index or a disk is out of reach, or we have a fault: a loop that ends is deaf for ever,
+                # one that rests and looks at everything again recovers when it can.
                 self.log.exception("turn.failed", part=part.__name__, reason=str(error))
                 self._scans |= set(self.engine.site.places)
                 self._rest_until = time.monotonic() + TROUBLE_PAUSE
@@ -190,7 +195,7 @@ class Keeper:
     def _hear_messages(self) -> None:
         now = time.monotonic()
         for key, path in [pair for pair, due in self._rechecks.items() if now >= due]:
-            del self._rechecks[key, path]
+            self._rechecks[key, path] = float("inf")  # waited for until it is read, and remembered once
             self.touches.remember(key, path, now)
         while self._messages:
             kind, what = self._messages.popleft()
@@ -266,6 +271,7 @@ class Keeper:
             self.log.info("worktree.gone", worktree=key)
             self.touches.drop(key)
             self.absences.drop(key)
+            self._rechecks = {pair: due for pair, due in self._rechecks.items() if pair[0] != key}
         for place in new:
             self.log.info("worktree.found", worktree=place.key, path=str(place.root))
             self._scans.add(place.key)
@@ -293,6 +299,8 @@ class Keeper:
                 self.touches.postpone(key, paths, now)
                 continue
             self.log.debug("touches.settled", worktree=key, paths=len(paths))
+            for path in paths:
+                self._rechecks.pop((key, path), None)
             self._ingest(key, paths)
 
     def _is_gated(self, place: Place, now: float) -> bool:
@@ -362,7 +370,8 @@ class Keeper:
         if not self.engine.behind():
             return
         with self.engine.working():
-            self._behind = self.engine.write_back()
+            if self.engine.write_back():
+                self._behind = True  # set only: a command may have set it meanwhile
         self._read_again()
 
     # -- sync

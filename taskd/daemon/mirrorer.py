@@ -6,7 +6,6 @@ import threading
 from typing import Any, Final
 
 from taskd.engine.engine import Engine
-from taskd.errors import TaskdError
 
 MIRROR_BACKOFF: Final = (1.0, 5.0, 30.0)  # seconds after the first, second, every further failure
 
@@ -59,10 +58,10 @@ class Mirrorer:
         try:
             if self._engine.unmirrored() and self._engine.mirror():
                 self._wanted.set()
-        except (TaskdError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the branch is remade when it is over
             self.failures += 1
             self.reason = str(error)
-            self._log.warning("branch.failed", reason=self.reason, failures=self.failures)
+            self._log.exception("branch.failed", reason=self.reason, failures=self.failures)
             self._wanted.set()
             return MIRROR_BACKOFF[min(self.failures, len(MIRROR_BACKOFF)) - 1]
         self.failures, self.reason = 0, None

@@ -33,7 +33,7 @@ from taskd.engine.operations import OPERATIONS
 from taskd.errors import TaskdError, Unreachable
 
 SWITCH: Final = 0.0005  # seconds until a busy thread lets another run; 5 ms, the default, is felt in a call
-END_LIMIT: Final = 2.0  # seconds each of keeper and mirrorer may take to end; the promise is 5 in all
+END_LIMIT: Final = 1.8  # seconds each of keeper and mirrorer may take to end; the promise is 5 in all
 
 
 def run(home: local.Home, run_command: RunCommand, environ: Mapping[str, str] = os.environ) -> int:
@@ -67,8 +67,8 @@ def _serve(home: local.Home, run_command: RunCommand, log: Any, environ: Mapping
         path = local.socket_place(home.repository.common_dir, environ)
         given = passed_socket(environ)
         listening = given or listen(path)
-        stack.callback(daemon.close)
         daemon.open(listening, run_command)
+        stack.callback(daemon.close)
         write_endpoint(home.state_dir, path)
         stack.callback((home.state_dir / "endpoint.json").unlink, missing_ok=True)
         if given is None:
@@ -138,7 +138,7 @@ class Daemon:
 
         self.calls.append(Request(call, answer))
         self.server.wake()
-        while not done.wait(1.0):
+        while not done.wait(0.2):
             if self._closed:  # it came too late for the last turn
                 return wire.failed(Unreachable(repo=str(self.home.top), reason="it is stopping"))
         return replies[0]

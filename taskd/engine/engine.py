@@ -28,6 +28,7 @@ from taskd.repo.lock import FileLock
 from taskd.repo.worktrees import gate_locks
 from taskd.store.base import Base, Stamp, Txn, View
 
+USER_KEPT: Final = 5.0  # seconds until a new `git config user.name` is known
 MIRROR_TRIES: Final = 5  # times in a row somebody else may move the branch under us before we back off
 
 
@@ -53,6 +54,8 @@ class Engine:
     lingering: list[tuple[str, str, str]] = field(default_factory=list)
     #: tasks of which a replica could not be written lately; tried again when somebody asks for it
     stuck: set[str] = field(default_factory=set)
+    _user: str | None = None
+    _user_until: float = 0.0
 
     # -- taking in
 
@@ -120,6 +123,8 @@ class Engine:
                 return self._run(row, view, call, [])
         except TaskdError as error:
             return wire.failed(error)
+        except Exception as error:  # noqa: BLE001 - likewise
+            return self._own_fault(call, error)
 
     def _attempt(self, txn: Txn, call: wire.Call, authored: list[tuple[Desk, Place]]) -> wire.Reply:
         request = call.caller.request_id
@@ -133,25 +138,39 @@ class Engine:
                 return reply
         except TaskdError as error:
             return wire.failed(error)
+        except Exception as error:  # noqa: BLE001 - a fault in one call must not take the others' answers
+            return self._own_fault(call, error)
+
+    def _own_fault(self, call: wire.Call, error: Exception) -> wire.Reply:
+        self.site.log.exception("call.failed", op=call.op)
+        return wire.failed(TaskdError(reason=f"{type(error).__name__}: {error}"))
 
     def _run(
         self, row: Operation, view: View, call: wire.Call, authored: list[tuple[Desk, Place]]
     ) -> wire.Reply:
         place = self.site.place_of(Path(call.caller.directory))
         # An operation that only reads never calls what a view has not.
-        desk = Desk(cast(Txn, view), self.site.rules, self.claimant(call.caller, place), call.op,
-                    call.caller.token)
+        named = row.writes or call.params.get("mine", False)
+        who = self.claimant(call.caller, place, named=bool(named))
+        desk = Desk(cast(Txn, view), self.site.rules, who, call.op, call.caller.token)
         data = row.run(desk, wire.build(row.params, call.params))
         if desk.authored and place is not None:
             authored.append((desk, place))
         return wire.Reply(data)
 
-    def claimant(self, caller: wire.Caller, place: Place | None) -> Claimant:
-        """Who calls: as they say, else their worktree, in the main worktree the git user."""
+    def claimant(self, caller: wire.Caller, place: Place | None, *, named: bool) -> Claimant:
+        """Who calls: as they say, else their worktree, in the main worktree (if `named`) the git user."""
         key = place.key if place is not None else "main"
         linked = place is not None and place.worktree is not None and not place.worktree.is_main
-        actor = caller.actor or (key if linked else self.site.git.user_name() or key)
+        actor = caller.actor or (key if linked or not named else self._git_user() or key)
         return Claimant(actor, caller.session or key, key)
+
+    def _git_user(self) -> str | None:
+        """The git user's name, asked now and then: a process for every call would be felt."""
+        now = time.monotonic()
+        if now >= self._user_until:
+            self._user, self._user_until = self.site.git.user_name(), now + USER_KEPT
+        return self._user
 
     def sweep(self) -> list[str]:
         """Give back tasks whose lease ran out."""
@@ -278,10 +297,10 @@ class Engine:
             self.fill_place(place)
 
     def fill_place(self, place: Place) -> None:
-        """Give a place every live task it has no file of, if live state is written there at all."""
+        """Have a place given every task it has no file of, if live state is written there at all."""
         if writeback.is_target(self.site, place):
             place.root.mkdir(parents=True, exist_ok=True)  # so that it can be watched before the first task
-            self._note(writeback.fill(self.site, place))
+            writeback.fill(self.site, place)
 
     def counts(self) -> dict[str, Any]:
         """What `sync` tells: tasks by status, problems, conflicts, holds, and the branch's tip."""

@@ -22,7 +22,7 @@ from taskd.repo import crash, replicas
 from taskd.store.base import Base, Conflict, Problem, Stamp, Txn
 
 UNFINISHED_GRACE: Final = 2.0  # seconds an empty or half-written file is given before it is a problem
-BATCH: Final = 250  # files a transaction; a command waits for one batch at most
+BATCH: Final = 100  # files a transaction; a command waits for one batch at most
 
 
 @dataclass(slots=True)
@@ -54,6 +54,7 @@ def ingest(site: Site, place: Place, paths: Sequence[str], now_ns: int) -> Inges
         found = read_replicas(place, standing[start : start + BATCH], now_ns, report)
         site.log.debug("replica.read", worktree=place.key, files=len(found))
         crash.point("replica.read")
+        site.beat()
         report.add(_commit(site, place, found, now_ns, gone))
     return report
 

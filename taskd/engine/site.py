@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,6 +81,8 @@ class Site:
     lock: FileLock
     log: Log
     epoch: int | None = None
+    #: called between the parts of long work, for who watches that it goes on
+    beat: Callable[[], None] = lambda: None
     places: dict[str, Place] = field(default_factory=dict)
     _tracked: dict[str, tuple[object, frozenset[str]]] = field(default_factory=dict)
 

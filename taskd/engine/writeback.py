@@ -61,14 +61,6 @@ class Written:
     failed: set[str] = field(default_factory=set)
     more: bool = False
 
-    def add(self, other: Written) -> None:
-        """Take another round's outcome in."""
-        self.count += other.count
-        self.surprises += other.surprises
-        self.lingering += other.lingering
-        self.displaced += other.displaced
-        self.failed |= other.failed
-
 
 def write_back(site: Site, skipping: Container[str] = ()) -> Written:
     """Do one round of errands, but those of the tasks to skip. The caller holds the write lock."""
@@ -78,18 +70,15 @@ def write_back(site: Site, skipping: Container[str] = ()) -> Written:
     return _carry_out(site, writes, errands[:BATCH], more=len(errands) > BATCH)
 
 
-def fill(site: Site, place: Place) -> Written:
-    """Bring one place to what the index says, files that were never there included."""
+def fill(site: Site, place: Place) -> int:
+    """Have a place given every live task it has no file of; how many."""
     with site.db.read() as view:
         here = {base.task for base in view.bases(place.key)}
-        live = [id for id in view.live() if id not in here]
-    report = Written()
-    for start in range(0, len(live), BATCH):
-        with site.db.read() as view:
-            writes = [w for w in plan_writes(site, view, live[start : start + BATCH]) if w.place == place]
-        done = _carry_out(site, writes, (), more=False)
-        report.add(done)
-    return report
+        missing = [id for id in view.live() if id not in here]
+    if missing:
+        with site.writing() as txn:
+            txn.enqueue(REPLICAS, missing)
+    return len(missing)
 
 
 def plan_writes(site: Site, view: View, ids: Sequence[str]) -> list[Write]:
@@ -172,6 +161,7 @@ def _carry_out(site: Site, writes: Sequence[Write], errands: Sequence[Errand], *
     for write in writes:
         rows.append((write, _attempt(site, write, durable=durable)))
         crash.point("replica.written")
+        site.beat()
     if not durable:
         asides.sync_all()
     _close(site, rows, errands, report)
@@ -269,15 +259,16 @@ def is_target(site: Site, place: Place) -> bool:
 def write_authored(
     site: Site, place: Place, authored: Sequence[tuple[str, Mapping[str, object]]]
 ) -> Written:
-    """Write what a command set into the documents of its caller's own worktree, tracked ones too.
+    """Write what a command set into the documents of its caller's own worktree, where git has none.
 
     In the shared layout every worktree is written anyway. An empty set of fields makes the file.
     """
     if site.rules.layout == SHARED or place.worktree is None:
         return Written()
+    untouchable = _untouchable(site, place)
     with site.db.read() as view:
         writes = [w for id, fields in authored if (w := _authored_write(view, place, id, fields)) is not None]
-    return _carry_out(site, writes, (), more=False)
+    return _carry_out(site, [w for w in writes if w.path not in untouchable], (), more=False)
 
 
 def _authored_write(view: View, place: Place, id: str, fields: Mapping[str, object]) -> Write | None:
