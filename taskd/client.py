@@ -13,8 +13,18 @@ from taskd import frames, local, wire
 from taskd.errors import Unreachable
 from taskd.local import Home, find_home, install, uninstall
 
-__all__ = ["Connection", "Home", "Submit", "caller", "connect", "find_home", "install", "operations",
-           "uninstall", "where"]
+__all__ = [
+    "Connection",
+    "Home",
+    "Submit",
+    "caller",
+    "connect",
+    "find_home",
+    "install",
+    "operations",
+    "uninstall",
+    "where",
+]
 
 REPLY_LIMIT: Final = 1 << 30  # bytes; a list of every task of a huge repository
 CONNECT_LIMIT: Final = 5.0  # seconds a daemon may take to accept

@@ -75,7 +75,14 @@ _ROWS: Final = {row.name: row for row in fields(Config)}
 
 #: environment variables that are no settings but facts of a call
 _NOT_SETTINGS: Final = frozenset(
-    {"TASKD_ACTOR", "TASKD_SESSION", "TASKD_NO_DAEMON", "TASKD_CRASH_AT", "TASKD_DATABASE_URL", "TASKD_BACKEND"}
+    {
+        "TASKD_ACTOR",
+        "TASKD_SESSION",
+        "TASKD_NO_DAEMON",
+        "TASKD_CRASH_AT",
+        "TASKD_DATABASE_URL",
+        "TASKD_BACKEND",
+    }
 )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 
+
 class Kind(enum.IntEnum):
     """What a failure means to the caller; the value is the exit code."""
 
@@ -84,7 +85,7 @@ class NotFound(TaskdError):
     code = "not-found"
     hint = "`taskd list` shows every task{similar}"
 
-    def __init__(self, id: str, similar: str = "") -> None:  # noqa: A002 - the field's own name
+    def __init__(self, id: str, similar: str = "") -> None:
         """Name the id nobody has and, if there is one, the id that was probably meant."""
         super().__init__(id=id, similar=f"; did you mean {similar}?" if similar else "")
 

@@ -73,13 +73,8 @@ def _await_answer(home: local.Home, process: subprocess.Popen[bytes]) -> Started
 
 def running_pid(home: local.Home) -> int | None:
     """The pid of the daemon that holds the repository's lock."""
-    if not home.state_dir.is_dir():
-        return None
     lock = home.daemon_lock
-    if lock.try_hold():
-        lock.release()
-        return None
-    holder = lock.holder()
+    holder = lock.holder() if lock.is_held() else None
     return int(holder) if holder is not None else None
 
 
@@ -115,7 +110,7 @@ def follow_log(home: local.Home, shown: list[str], write: Callable[[str], object
     file, rest = path.open(encoding="utf-8", errors="replace"), ""
     file.seek(0, os.SEEK_END)
     with contextlib.ExitStack() as stack:
-        stack.callback(lambda: file.close())
+        stack.callback(lambda: file.close())  # noqa: PLW0108 - the file of that moment, after rotations
         while True:
             chunk = file.read()
             if not chunk and _is_rotated(path, file.fileno()):

@@ -142,7 +142,7 @@ class Keeper:
         ):
             try:
                 part()
-            except Exception as error:  # noqa: BLE001 - see below
+            except Exception as error:
                 # The index or a disk is out of reach, or we have a fault: a loop that ends is deaf for ever,
                 # one that rests and looks at everything again recovers when it can.
                 self.log.exception("turn.failed", part=part.__name__, reason=str(error))
@@ -188,6 +188,7 @@ class Keeper:
     def _touched(self, path: Path) -> None:
         """Step 1, on the watcher's thread: only the path is remembered."""
         self._tell("touched", path)
+        crash.point("replica.touched")
 
     def _doubted(self, root: Path, reason: str) -> None:
         self._tell("doubted", (root, reason))
@@ -299,6 +300,7 @@ class Keeper:
                 self.touches.postpone(key, paths, now)
                 continue
             self.log.debug("touches.settled", worktree=key, paths=len(paths))
+            crash.point("touches.settled")
             for path in paths:
                 self._rechecks.pop((key, path), None)
             self._ingest(key, paths)
@@ -335,6 +337,7 @@ class Keeper:
                 continue
             with self.engine.working():
                 self.engine.decide_absence(place, paths)
+            crash.point("absence.decided")
             self.changed()
 
     def _scan_some(self) -> None:

@@ -68,7 +68,7 @@ def listen(path: Path) -> socket.socket:
     finally:
         os.umask(old)
     sock.listen(CONNECTIONS)
-    sock.setblocking(False)
+    sock.settimeout(0)
     return sock
 
 
@@ -99,15 +99,17 @@ def peer_uid(sock: socket.socket) -> int:
 class Server:
     """The daemon's socket as a part of its work loop. Only `wake` may be called from other threads."""
 
-    def __init__(self, listening: socket.socket, submit: Submit, run_command: RunCommand, fault: Callable[..., object]) -> None:
+    def __init__(
+        self, listening: socket.socket, submit: Submit, run_command: RunCommand, fault: Callable[..., object]
+    ) -> None:
         """`submit` carries out a call from any thread; `fault` is told of faults of ours."""
         self._listening = listening
         self._submit, self._run_command, self._fault = submit, run_command, fault
         self._selector = selectors.DefaultSelector()
         self._selector.register(listening, selectors.EVENT_READ, None)
         self._wake_in, self._wake_out = socket.socketpair()
-        self._wake_in.setblocking(False)
-        self._wake_out.setblocking(False)
+        self._wake_in.settimeout(0)
+        self._wake_out.settimeout(0)
         self._selector.register(self._wake_out, selectors.EVENT_READ, None)
         self._workers = ThreadPoolExecutor(WORKERS, "taskd-command")
         self._apis: dict[int, _Api] = {}

@@ -22,7 +22,7 @@ from taskd.engine.desk import Desk
 from taskd.engine.operations import Operation, operation
 from taskd.engine.site import MIRROR, REPLICAS, WORKSPACE, Place, Site
 from taskd.errors import BranchMoved, GitFailed, StillGated, TaskdError
-from taskd.repo import replicas
+from taskd.repo import crash, replicas
 from taskd.repo.branch import Branch
 from taskd.repo.lock import FileLock
 from taskd.repo.worktrees import gate_locks
@@ -109,6 +109,8 @@ class Engine:
         authored = list[tuple[Desk, Place]]()
         with self.site.writing() as txn:
             replies = [self._attempt(txn, call, authored) for call in calls]
+            crash.point("command.committing")
+        crash.point("command.committed")
         if authored:
             with self.working():
                 for desk, place in authored:
@@ -142,7 +144,7 @@ class Engine:
             return self._own_fault(call, error)
 
     def _own_fault(self, call: wire.Call, error: Exception) -> wire.Reply:
-        self.site.log.exception("call.failed", op=call.op)
+        self.site.log.warning("call.failed", op=call.op, exc_info=error)
         return wire.failed(TaskdError(reason=f"{type(error).__name__}: {error}"))
 
     def _run(
@@ -152,7 +154,7 @@ class Engine:
         # An operation that only reads never calls what a view has not.
         named = row.writes or call.params.get("mine", False)
         who = self.claimant(call.caller, place, named=bool(named))
-        desk = Desk(cast(Txn, view), self.site.rules, who, call.op, call.caller.token)
+        desk = Desk(cast("Txn", view), self.site.rules, who, call.op, call.caller.token)
         data = row.run(desk, wire.build(row.params, call.params))
         if desk.authored and place is not None:
             authored.append((desk, place))
@@ -199,7 +201,9 @@ class Engine:
     def behind(self) -> bool:
         """Whether replicas have to be written that are not known to be unwritable."""
         with self.site.db.read() as view:
-            return any(errand.task not in self.stuck for errand in view.errands(REPLICAS, len(self.stuck) + 1))
+            return any(
+                errand.task not in self.stuck for errand in view.errands(REPLICAS, len(self.stuck) + 1)
+            )
 
     def look_again(self) -> None:
         """Look once more at displaced files that an editor may still have held open."""
@@ -286,7 +290,9 @@ class Engine:
             if not waiting and not len(missing):
                 break
             if time.monotonic() > deadline:
-                raise StillGated(seconds=timeout, reason=f"waiting for {', '.join(sorted(waiting)) or 'files'}")
+                raise StillGated(
+                    seconds=timeout, reason=f"waiting for {', '.join(sorted(waiting)) or 'files'}"
+                )
             sleep(0.05)
         self.finish()
         return self.counts()

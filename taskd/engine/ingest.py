@@ -171,7 +171,12 @@ class _Taker:
         if moved is not None:
             return moved
         owner = self.txn.many([implied]).get(implied)
-        if owner is not None and owner.deleted_at is None and owner.file != item.path and self._holds(implied):
+        if (
+            owner is not None
+            and owner.deleted_at is None
+            and owner.file != item.path
+            and self._holds(implied)
+        ):
             reason = f"the id {implied!r}, taken from the file name, belongs to {owner.file}"
             raise DocumentError(reason, 1, "write another `id:` into this file")
         return implied
@@ -237,9 +242,7 @@ class _Taker:
             return
         now = self.txn.now()
         origin = self._origin(head, now)
-        plan = reconcile(
-            base, document, self._head(head), self._context(id, origin.actor, now), id
-        )
+        plan = reconcile(base, document, self._head(head), self._context(id, origin.actor, now), id)
         self.site.log.debug("plan.made", task=id, worktree=self.place.key, clashes=len(plan.clashes))
         crash.point("plan.made")
         self._carry_in(head, plan, former, item, origin, now)
@@ -267,7 +270,7 @@ class _Taker:
         return Context(
             now=now,
             participant=participant,
-            merger=lambda base, ours, theirs: self.site.git.merge_file(base, ours, theirs),
+            merger=self.site.git.merge_file,
             blocked_by=self._unfinished,
             reaches=self.txn.reaches,
             status_by=lambda: last_status_actor(self.txn, id),
@@ -279,7 +282,13 @@ class _Taker:
         return tuple(on for on in depends_on if on not in found or not is_done(found[on]))
 
     def _carry_in(
-        self, head: Task | None, plan: Plan, former: Base | None, item: replicas.Reading, origin: Origin, now: str
+        self,
+        head: Task | None,
+        plan: Plan,
+        former: Base | None,
+        item: replicas.Reading,
+        origin: Origin,
+        now: str,
     ) -> None:
         task = replace(plan.task, file=self._file(plan.task.id, head, former, item))
         text = self.txn.keep(plan.text)
@@ -338,7 +347,9 @@ class _Taker:
 
     def _note(self, item: replicas.Reading, id: str, reason: str) -> None:
         remedy = f"`taskd restore {id}` brings the task back"
-        notice = Problem(self.place.key, item.path, None, reason, remedy, id, kind="notice", since=self.txn.now())
+        notice = Problem(
+            self.place.key, item.path, None, reason, remedy, id, kind="notice", since=self.txn.now()
+        )
         self.txn.put_problems(self.place.key, item.path, [notice])
 
     # -- files that are no news, no tasks, or no good
@@ -356,9 +367,8 @@ class _Taker:
 
     def _no_task(self, base: Base | None, item: replicas.Reading) -> None:
         if base is not None and base.task is not None:
-            raise DocumentError(
-                "the frontmatter is gone", 1, "put the `---` block with id and name back at the top"
-            )
+            reason, remedy = "the frontmatter is gone", "put the `---` block with id and name back at the top"
+            raise DocumentError(reason, 1, remedy)
         self.txn.put_base(Base(self.place.key, item.path, None, None, _stamp(item)))
         self.txn.put_problems(self.place.key, item.path, [])
 
@@ -384,7 +394,9 @@ class _Taker:
     def _list_problem(self, path: str, line: int | None, reason: str, remedy: str, task: str | None) -> None:
         problem = Problem(self.place.key, path, line, reason, remedy, task, since=self.txn.now())
         if self.txn.put_problems(self.place.key, path, [problem]):
-            self.site.log.warning("problem.found", worktree=self.place.key, path=path, line=line, reason=reason)
+            self.site.log.warning(
+                "problem.found", worktree=self.place.key, path=path, line=line, reason=reason
+            )
 
     def _list(self, item: replicas.Reading, document: Document, plan: Plan, id: str) -> None:
         where, since = (self.place.key, item.path), self.txn.now()
@@ -393,8 +405,16 @@ class _Taker:
             for remark in document.remarks
         ]
         rows += [
-            Problem(*where, _line_of(document, refusal.field.encode()), refusal.reason, refusal.remedy, id,
-                    refusal.field, "refusal", since)
+            Problem(
+                *where,
+                _line_of(document, refusal.field.encode()),
+                refusal.reason,
+                refusal.remedy,
+                id,
+                refusal.field,
+                "refusal",
+                since,
+            )
             for refusal in plan.refusals
         ]
         self.txn.put_problems(*where, rows)
@@ -419,7 +439,11 @@ def ingest_text(site: Site, place: Place, path: str, text: bytes, over: str | No
 
 
 def list_troubles(
-    site: Site, place: Place, troubles: Sequence[replicas.Trouble], listed: Iterable[str], standing: Container[str]
+    site: Site,
+    place: Place,
+    troubles: Sequence[replicas.Trouble],
+    listed: Iterable[str],
+    standing: Container[str],
 ) -> None:
     """List what a scan could not take for a file, and take from the list what is in order or gone."""
     found = {trouble.path: trouble for trouble in troubles}

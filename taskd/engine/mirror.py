@@ -50,8 +50,9 @@ def mirror(site: Site, branch: Branch) -> Mirrored:
             return Mirrored(tip, 0, more=False)
         ids = view.live() if moved else [errand.task for errand in errands]
         changes, bases = _changes(view, ids)
-        changes["BOARD.md"] = board({name: view.tasks(query) for name, query in BOARD_QUERIES.items()},
-                                    view.count(), view.blockers).encode()
+        changes["BOARD.md"] = board(
+            {name: view.tasks(query) for name, query in BOARD_QUERIES.items()}, view.count(), view.blockers
+        ).encode()
         seen = int(view.meta(SEEN) or 0)
         news = view.journal(after=seen, limit=BODY_LIMIT + 1)
         last = view.journal(limit=1, newest=True)
@@ -63,6 +64,7 @@ def mirror(site: Site, branch: Branch) -> Mirrored:
     )
     crash.point("branch.mirrored")
     _remember(site, new, errands, bases, last, clear=moved)
+    crash.point("branch.remembered")
     site.log.info("branch.mirrored", tip=new, tasks=len(ids), rebuilt=moved)
     return Mirrored(new, len(ids), more=not moved and len(errands) == BATCH)
 

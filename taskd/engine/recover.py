@@ -14,7 +14,7 @@ from taskd.engine.accept import touch
 from taskd.engine.ingest import ingest_text
 from taskd.engine.site import Place, Site
 from taskd.engine.writeback import Displaced
-from taskd.repo import asides, replicas
+from taskd.repo import asides, crash, replicas
 from taskd.store.base import Base, Intent, Txn
 
 
@@ -37,6 +37,7 @@ def recover(site: Site, now_ns: int, *, sweep: bool) -> int:
     }
     if intents:
         _settle_intents(site, intents, now_ns)
+        crash.point("recover.settled")
     for key, leftovers in found.items():
         _take_leftovers(site, site.places[key], leftovers, {(i.worktree, i.path): i for i in intents}, now_ns)
     if intents:
@@ -66,9 +67,7 @@ def _settle_intent(txn: Txn, place: Place, intent: Intent, now_ns: int) -> None:
     where = (intent.worktree, intent.path)
     base = txn.base(*where)
     if reading is None:
-        if intent.wanted is None and base is not None:
-            txn.drop_base(*where)
-        elif intent.expected is None and base is not None and base.text == intent.wanted:
+        if intent.wanted is None:
             txn.drop_base(*where)
         return
     if isinstance(reading, replicas.Trouble):
@@ -104,6 +103,7 @@ def _take_leftovers(
             intent = intents.get((place.key, path))
             site.log.warning("edit.displaced", worktree=place.key, path=path)
             ingest_text(site, place, path, text, intent.expected if intent else None, now_ns)
+        crash.point("recover.before-discard")
         asides.discard(place.root, temp)
 
 

@@ -74,7 +74,9 @@ def _named(desk: Desk, word: str) -> str:
 def _status(word: str) -> str:
     status = status_of(word)
     if status is None:
-        raise BadValue(field="status", value=word, reason=f"choose one of {', '.join(FIELDS['status'].values)}")
+        raise BadValue(
+            field="status", value=word, reason=f"choose one of {', '.join(FIELDS['status'].values)}"
+        )
     return status.value
 
 

@@ -43,7 +43,7 @@ def find_layout(git: Git, repository: Repository, tasks_dir: str, asked: str | N
     layout = asked or (TRACKED if tracked else SHARED)
     if layout == SHARED and tracked:
         raise Refused(
-            reason=f"git tracks {len(tracked)} files in {tasks_dir}/ (such as {sorted(tracked)[0]}), "
+            reason=f"git tracks {len(tracked)} files in {tasks_dir}/ (such as {min(tracked)}), "
             "so they cannot be shared live between worktrees; use --tracked"
         )
     writes = [repository.common_dir / "taskd" / "config.toml"]
@@ -53,7 +53,7 @@ def find_layout(git: Git, repository: Repository, tasks_dir: str, asked: str | N
 
 
 def exclude_file(repository: Repository) -> Path:
-    """git's own list of ignored files for this clone and all its worktrees."""
+    """Git's own list of ignored files for this clone and all its worktrees."""
     return repository.common_dir / "info" / "exclude"
 
 
@@ -77,7 +77,7 @@ def drop_exclude(repository: Repository) -> bool:
 
 
 def check_excluded(git: Git, tasks_dir: str) -> None:
-    """Refused when, seen from the worktree `git` stands in, a pattern of the repository brings task files back to git's sight."""
+    """Refused when, in the worktree `git` stands in, a pattern shows task files to git all the same."""
     probe = f"{tasks_dir}/taskd-probe.md"
     if probe not in git.check_ignored([probe]):
         raise Refused(

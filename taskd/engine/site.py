@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,7 +132,7 @@ class Site:
             known = self._tracked[place.key] = (stamp, paths)
         return known[1]
 
-    def _remember_worktrees(self, found: Mapping[str, Place], known: Set[str]) -> None:
+    def _remember_worktrees(self, found: Mapping[str, Place], known: AbstractSet[str]) -> None:
         """Keep the worktree rows in step; a new worktree under an old name starts without bases.
 
         Rows of worktrees that are only missing (locked, unmounted) stay: absence is not deletion. Those

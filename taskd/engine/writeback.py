@@ -164,6 +164,7 @@ def _carry_out(site: Site, writes: Sequence[Write], errands: Sequence[Errand], *
         site.beat()
     if not durable:
         asides.sync_all()
+    crash.point("intent.closing")
     _close(site, rows, errands, report)
     crash.point("intent.closed")
     if report.count:
@@ -256,9 +257,7 @@ def is_target(site: Site, place: Place) -> bool:
     return any(place.key == target.key for target in _targets(site)) and site.rules.propagate == "all"
 
 
-def write_authored(
-    site: Site, place: Place, authored: Sequence[tuple[str, Mapping[str, object]]]
-) -> Written:
+def write_authored(site: Site, place: Place, authored: Sequence[tuple[str, Mapping[str, object]]]) -> Written:
     """Write what a command set into the documents of its caller's own worktree, where git has none.
 
     In the shared layout every worktree is written anyway. An empty set of fields makes the file.

@@ -210,7 +210,7 @@ def sync(spot: Spot) -> None:
 
 
 def sync_all() -> None:
-    """Make everything written so far durable: one call for many files, where each would cost a millisecond."""
+    """Make everything written so far durable: one call where each file would cost a millisecond."""
     os.sync()
 
 

@@ -18,6 +18,7 @@ from typing import Final
 
 from taskd.errors import BranchMoved, GitFailed
 from taskd.repo.commits import COMMITTER, EMAIL, blob_id, check_path, commit_head, import_stream
+from taskd.repo.crash import point
 from taskd.repo.git import Git
 from taskd.repo.worktrees import Worktree
 
@@ -118,6 +119,7 @@ class Branch:
         if expect is not None and not different:
             return expect
         tip = self._write_commit(head, expect, different, clear=False)
+        point("branch.before-swap")
         self._swap(tip, expect)
         self._remember(tip, before, different)
         return tip
@@ -132,6 +134,7 @@ class Branch:
         if not self._holds(tip, wanted):
             reason = "damaged objects are in the way; `git fsck` names them"
             raise GitFailed(command="fast-import", status=0, stderr=reason)
+        point("branch.before-swap")
         self._swap(tip, expect)
         return tip
 

@@ -12,8 +12,23 @@ from typing import Final
 
 VARIABLE: Final = "TASKD_CRASH_AT"
 
-#: every step that has a point, and what is true of the disk there; other rooms add theirs
+#: every step that has a point, and what is true there; the seven steps of a saved file come first
 STEPS: Final[dict[str, str]] = {
+    "replica.touched": "a path was heard of, on the watcher's thread",
+    "touches.settled": "a batch of paths has settled and nothing of it was read",
+    "replica.read": "the files of a batch were read, nothing was decided",
+    "plan.made": "it is decided what one document means; the transaction has not got it yet",
+    "index.committing": "the transaction of a batch holds everything and is about to be committed",
+    "index.committed": "what the files say is in the index, with the errands that follow from it",
+    "replica.written": "one replica was written, its intent is open",
+    "branch.mirrored": "the branch has moved, the index does not know it",
+    # the other way in, and what follows from files that are gone
+    "command.committing": "the transaction of some commands is about to be committed",
+    "command.committed": "what commands asked for is in the index, nobody was answered",
+    "absence.decided": "tasks whose files are gone were deleted, or it was held, in the index",
+    # from a plan on record to its closing
+    "intent.open": "the writes of a round are on record, none was begun",
+    "exchange.temp-made": "an empty temp file is there, the target is untouched",
     "exchange.temp-written": "the new text is on the disk under a temp name, the target is untouched",
     "exchange.before-swap": "the target was found as expected and is about to be swapped",
     "exchange.after-swap": "the new text is in place, the old one has the temp name",
@@ -22,6 +37,16 @@ STEPS: Final[dict[str, str]] = {
     "create.after-link": "the new text is in place",
     "remove.after-rename": "the place is free, the old text has a temp name",
     "remove.before-unlink": "the old text was found to be the expected one and is about to go",
+    "intent.closing": "every file of a round was written, no base was moved",
+    "intent.closed": "bases are moved, intents and errands of the round are closed",
+    # the branch
+    "branch.mirroring": "it is known what goes on the branch, git has not been asked",
+    "branch.before-swap": "the commit is in the object database, the branch has not moved",
+    "branch.remembered": "the index knows what stands on the branch",
+    # after a crash
+    "recover.settled": "a dead process's intents are closed, its temp files lie there still",
+    "recover.before-discard": "the text of a temp file is kept, the file is about to go",
+    "turn": "the keeper has done everything that was to be done for now",
 }
 
 

@@ -240,6 +240,7 @@ def _written(spot: Spot, text: bytes, like: os.stat_result | None) -> Iterator[_
     file = os.open(name, _NEW, 0o666 if like is None else 0o600, dir_fd=spot.fd)
     temp = _Temp(name, file, os.fstat(file))
     try:
+        point("exchange.temp-made")
         if like is not None:
             _dress(file, like)
         _write_all(file, text)

@@ -30,6 +30,7 @@ from taskd.errors import LockTimeout
 _OPEN: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY
 _TRY: Final = LockFlags.EXCLUSIVE | LockFlags.NON_BLOCKING
 _WAIT: Final = LockFlags.EXCLUSIVE
+_LOOK: Final = LockFlags.SHARED | LockFlags.NON_BLOCKING
 _FIRST_SLEEP: Final = 0.001  # seconds; our own writes hold a lock for about as long
 _LONGEST_SLEEP: Final = 0.020  # seconds; portalocker's own 0.25 s would be felt in every command
 _PID_WIDTH: Final = 11  # bytes; a fixed width, so that a shorter pid leaves nothing of a longer one
@@ -84,6 +85,22 @@ class FileLock:
         """Whether we hold the lock, and its path still leads to the file that we locked."""
         with self._mutex:
             return self._fd is not None and _is_current(self._fd, self._path)
+
+    def is_held(self) -> bool:
+        """Whether somebody has the lock now, looked at without becoming its holder for a moment.
+
+        Those who look do not see each other; who takes the lock in that moment may find it shared.
+        """
+        if self._fd is not None:
+            return True
+        try:
+            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY)
+        except FileNotFoundError:
+            return False
+        try:
+            return not _flock(fd, _LOOK)
+        finally:
+            os.close(fd)
 
     def holder(self) -> str | None:
         """The pid that took the lock last, if such a process lives. For people; nothing relies on it."""

@@ -169,6 +169,12 @@ class View(Protocol):
     def count(self) -> dict[Status, int]:
         """How many live tasks have each stored status."""
 
+    def live(self) -> list[str]:
+        """The ids of all live tasks, sorted."""
+
+    def lapsed(self) -> list[str]:
+        """The ids of live tasks whose claim has expired by the store's clock, sorted."""
+
     def resolve(self, prefix: str, limit: int = 10) -> list[str]:
         """The ids equal to, else aliased by, else beginning with `prefix` (live ones, sorted)."""
 
@@ -205,8 +211,9 @@ class View(Protocol):
     def bases_of(self, task: str) -> list[Base]:
         """Every base of a task, sorted by worktree and path."""
 
-    def journal(self, task: str | None = None, after: int = 0, limit: int | None = None,
-                *, newest: bool = False) -> list[Entry]:
+    def journal(
+        self, task: str | None = None, after: int = 0, limit: int | None = None, *, newest: bool = False
+    ) -> list[Entry]:
         """Entries with seq > `after`, oldest first; with `newest` the last `limit` of them."""
 
     def intents(self) -> list[Intent]:
