@@ -33,6 +33,7 @@ _WAIT: Final = LockFlags.EXCLUSIVE
 _LOOK: Final = LockFlags.SHARED | LockFlags.NON_BLOCKING
 _FIRST_SLEEP: Final = 0.001  # seconds; our own writes hold a lock for about as long
 _LONGEST_SLEEP: Final = 0.020  # seconds; portalocker's own 0.25 s would be felt in every command
+_LOOKING: Final = 0.010  # seconds; a look takes microseconds, unless the machine is very busy
 _PID_WIDTH: Final = 11  # bytes; a fixed width, so that a shorter pid leaves nothing of a longer one
 
 
@@ -64,12 +65,15 @@ class FileLock:
             self._leave()
 
     def try_hold(self) -> bool:
-        """Take the lock for good if it is free, without waiting; whether this instance has it now."""
+        """Take the lock for good if it is free; whether this instance has it now.
+
+        Waits for nobody who holds it, only for a moment for those who look (see `is_held`).
+        """
         if not self._mutex.acquire(blocking=False):
             return False
         try:
             if self._fd is None:
-                self._fd = _lock_now(self._path)
+                self._fd = _lock_until(self._path, time.monotonic() + _LOOKING)
             self._kept = self._fd is not None
             return self._kept
         finally:
@@ -89,7 +93,7 @@ class FileLock:
     def is_held(self) -> bool:
         """Whether somebody has the lock now, looked at without becoming its holder for a moment.
 
-        Those who look do not see each other; who takes the lock in that moment may find it shared.
+        Those who look do not see each other, and `try_hold` outwaits them.
         """
         if self._fd is not None:
             return True

@@ -308,3 +308,45 @@ def test_missing_directory(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), lock.held():
         pass
     assert (lock.holder(), lock.still_ours()) == (None, False)
+
+
+def test_looking_is_not_holding(path: Path, stranger: subprocess.Popen[str]) -> None:
+    """Asking whether a lock is held neither takes it nor passes the asker off as its holder."""
+    lock = FileLock(path)
+
+    seen = lock.is_held(), lock.holder() == str(stranger.pid)
+    stranger.communicate()
+
+    assert (seen, lock.is_held(), lock.holder()) == ((True, True), False, None)
+
+
+def test_looking_needs_no_file(path: Path) -> None:
+    """Where no lock file is, nobody holds it, and none is made by asking."""
+    assert (FileLock(path).is_held(), path.exists()) == (False, False)
+
+
+def test_lookers_do_not_keep_a_holder_out(path: Path) -> None:
+    """However often others look, who wants a free lock gets it."""
+    path.touch()
+    looking = threading.Event()
+    lookers = [threading.Thread(target=_look_until, args=(path, looking)) for _ in range(2)]
+    for thread in lookers:
+        thread.start()
+
+    taken = [FileLock(path) for _ in range(50)]
+    results = []
+    for lock in taken:
+        results.append(lock.try_hold())
+        lock.release()
+    looking.set()
+    for thread in lookers:
+        thread.join()
+
+    assert results == [True] * 50
+
+
+def _look_until(path: Path, over: threading.Event) -> None:
+    lock = FileLock(path)
+    while not over.is_set():
+        lock.is_held()
+        time.sleep(0.0005)
