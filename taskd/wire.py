@@ -6,6 +6,7 @@ A call travels as JSON `{"op": name, "params": {...}, "caller": {...}}`, its ans
 
 from __future__ import annotations
 
+import functools
 import json
 import types
 import typing
@@ -219,7 +220,7 @@ def parameters(given: Any) -> dict[str, object]:  # noqa: ANN401 - any of the da
 def build(kind: type[P], values: Mapping[str, object]) -> P:
     """A parameter object from JSON values; UsageError naming what does not fit."""
     known = {row.name: row for row in fields(kind)}  # type: ignore[arg-type]  # always a dataclass
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     for name in values:
         if name not in known:
             raise UsageError(reason=f"there is no parameter {name!r}; known are {', '.join(known)}")
@@ -227,6 +228,11 @@ def build(kind: type[P], values: Mapping[str, object]) -> P:
     if missing:
         raise UsageError(reason=f"missing: {', '.join(missing)}")
     return kind(**{name: _fit(name, hints[name], value) for name, value in values.items()})
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, object]:
+    return typing.get_type_hints(kind)
 
 
 def _is_required(row: Any) -> bool:  # noqa: ANN401 - dataclasses.Field is generic in what it holds

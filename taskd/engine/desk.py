@@ -28,10 +28,11 @@ class Desk:
     authored: list[tuple[str, dict[str, object]]] = field(default_factory=list)
 
     def find(self, word: str) -> Task:
-        """The task that an id, an alias or a unique beginning of an id means; not a tombstone."""
+        """The task, without its records, that an id, an alias or a unique beginning of an id means."""
         found = self.txn.resolve(word)
         if len(found) == 1 or word in found:
-            task = self.txn.task(word if word in found else found[0])
+            id = word if word in found else found[0]
+            task = self.txn.many([id]).get(id)
             if task is not None and task.deleted_at is None:
                 return task
         if len(found) > 1:

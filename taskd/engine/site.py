@@ -114,10 +114,11 @@ class Site:
 
     def place_of(self, directory: Path) -> Place | None:
         """The place whose worktree holds a directory, the innermost if they nest."""
+        below = f"{directory}/"
         inside = [
             place
             for place in self.places.values()
-            if place.worktree is not None and directory.is_relative_to(place.worktree.path)
+            if place.worktree is not None and below.startswith(f"{place.worktree.path}/")
         ]
         return max(inside, key=lambda place: len(str(place.root)), default=None)
 
