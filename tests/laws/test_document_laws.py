@@ -129,13 +129,9 @@ def _list_lines(draw: st.DrawFn, key: str, words: list[str]) -> str:
             + "\n  ]\n"
         )
     indent = "  " if layout == "block" else ""
-    lines = (
-        f"{indent}- {item}{draw(COMMENT)}\n{draw(st.sampled_from(['', '', '  # below', '']))}"
-        for item in items
-    )
-    return f"{key}:{draw(COMMENT)}\n" + "".join(
-        line if line.endswith("\n") else line + "\n" for line in lines
-    )
+    lines = [f"{indent}- {item}{draw(COMMENT)}\n" for item in items]
+    between = draw(st.sampled_from(["", "", "\n", "  # between\n"]))
+    return f"{key}:{draw(COMMENT)}\n" + between.join(lines)
 
 
 @st.composite
