@@ -67,6 +67,8 @@ class Keeper:
     _facts: tuple[object, ...] = ()
     _rest_until: float = 0.0
     _idle: bool = True
+    #: what the watcher cannot do at present, told once
+    _complaints: set[str] = field(default_factory=set)
     _thread: threading.Thread = field(init=False)
 
     # -- life
@@ -252,8 +254,10 @@ class Keeper:
             self.log.warning("repository.gone", path=str(site.repository.common_dir))
             self.gone()
             return
-        for complaint in self.watcher.check():
+        complaints = set(self.watcher.check())
+        for complaint in sorted(complaints - self._complaints):
             self.log.warning("watch.limited", reason=complaint)
+        self._complaints = complaints
         self._look_around()
         if self.engine.lingering:
             with self.engine.working():
@@ -286,7 +290,7 @@ class Keeper:
         for root in set(self.watcher.roots()) - set(wanted):
             self.watcher.unwatch(root)
         for root in set(wanted) - set(self.watcher.roots()):
-            self.watcher.watch(root, recursive=wanted[root])
+            self.watcher.watch(root, recursive=wanted[root], only_tasks=wanted[root])
 
     # -- what is done
 

@@ -73,7 +73,9 @@ def _settle_intent(txn: Txn, place: Place, intent: Intent, now_ns: int) -> None:
     if isinstance(reading, replicas.Trouble):
         return
     hash = text_hash(reading.text)
-    if hash == intent.wanted:
+    if hash == intent.wanted or not reading.text.strip(b"\0"):
+        # Nothing but zeros is what a power cut leaves of a write that was not synced: written over again.
+        txn.keep(reading.text)
         txn.put_base(Base(*where, intent.task, hash, None))
     elif hash != intent.expected and intent.wanted is not None and intent.expected is not None:
         near = _nearer(reading.text, txn.text(intent.expected), txn.text(intent.wanted))
