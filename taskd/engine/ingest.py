@@ -44,7 +44,7 @@ def ingest(site: Site, place: Place, paths: Sequence[str], now_ns: int) -> Inges
     """Take in the documents at `paths` of a place. The caller holds the write lock.
 
     * A file that cannot be read, or is no valid document, changes nothing and is listed as a problem.
-    * A file that is not there is reported as absent, and nothing follows from it here.
+    * A file that is not there though it had a base is reported as absent; nothing follows from it here.
     * The outcome does not depend on how the paths are cut into batches.
     """
     gone = [path for path in paths if not os.path.lexists(place.root / path)]
@@ -56,6 +56,8 @@ def ingest(site: Site, place: Place, paths: Sequence[str], now_ns: int) -> Inges
         crash.point("replica.read")
         site.beat()
         report.add(_commit(site, place, found, now_ns, gone))
+    with site.db.read() as view:  # what was moved, or removed by ourselves, has no base any more
+        report.absent = [path for path in report.absent if view.base(place.key, path) is not None]
     return report
 
 
