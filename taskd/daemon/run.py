@@ -69,6 +69,9 @@ def _serve(home: local.Home, run_command: RunCommand, log: Any, environ: Mapping
         listening = given or listen(path)
         daemon.open(listening, run_command)
         stack.callback(daemon.close)
+        # A signal that comes when the loop is about to sleep wakes nobody by itself, see signal(7), pselect.
+        signal.set_wakeup_fd(daemon.server.waker(), warn_on_full_buffer=False)
+        stack.callback(signal.set_wakeup_fd, -1)
         write_endpoint(home.state_dir, path)
         stack.callback((home.state_dir / "endpoint.json").unlink, missing_ok=True)
         if given is None:

@@ -121,6 +121,10 @@ class Server:
         with contextlib.suppress(BlockingIOError, OSError):  # full: it is awake; closed: it is going
             self._wake_in.send(b"\0")
 
+    def waker(self) -> int:
+        """The descriptor that does the same when something is written to it."""
+        return self._wake_in.fileno()
+
     def wait(self, timeout: float | None) -> list[Request]:
         """Wait for something to happen; the API calls that came in."""
         found = list[Request]()
