@@ -69,7 +69,7 @@ class Home:
 
     def is_set_up(self) -> bool:
         """Whether `taskd init` was run here."""
-        return bool(self.config.layout)
+        return self.loaded.chosen
 
     def require_set_up(self) -> None:
         """NotSetUp, or NoWorktree, with the remedy, when it was not."""
