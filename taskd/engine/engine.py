@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -240,7 +240,8 @@ class Engine:
             return None
         sighted = self.scan(place)
         if sighted.touched or sighted.absent:
-            self.ingest(place, [*sighted.absent, *sighted.touched])
+            report = self.ingest(place, [*sighted.absent, *sighted.touched])
+            return replace(sighted, absent=report.absent)  # without what was only moved
         return sighted
 
     def finish(self) -> None:
