@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -20,6 +21,10 @@ P = TypeVar("P")
 
 PROTOCOL: Final = "1"  # raised when an older client could misread a daemon's answer
 
+NAME_LIMIT: Final = 200  # characters of an actor, session or request id; they stand in tables and commits
+DEPTH_LIMIT: Final = 20  # levels of lists and mappings in a value; as in documents
+INTEGER_LIMIT: Final = 1 << 63  # what a store's integer column holds is below this
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -30,6 +35,13 @@ class Caller:
     directory: str = "."
     token: int | None = None
     request_id: str | None = None
+
+    def __post_init__(self) -> None:
+        """UsageError for a name that is none: empty, too long, or of more than one line."""
+        for name in ("actor", "session", "request_id"):
+            value = getattr(self, name)
+            if value is not None and not _is_name(value):
+                raise UsageError(reason=f"{name.replace('_', '-')} cannot be {value!r}: a name of one line")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +67,8 @@ class Reply:
         return self.data
 
 
-class Remote(TaskdError):
-    """{message}"""
+class Remote(TaskdError):  # noqa: N818 - as in errors.py
+    """{message}"""  # noqa: D400 - it is the message
 
     hint = "{hint}"
 
@@ -220,7 +232,7 @@ def parameters(given: Any) -> dict[str, object]:  # noqa: ANN401 - any of the da
 def build(kind: type[P], values: Mapping[str, object]) -> P:
     """A parameter object from JSON values; UsageError naming what does not fit."""
     known = {row.name: row for row in fields(kind)}  # type: ignore[arg-type]  # always a dataclass
-    hints = _hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]  # every dataclass of this module can be hashed
     for name in values:
         if name not in known:
             raise UsageError(reason=f"there is no parameter {name!r}; known are {', '.join(known)}")
@@ -248,12 +260,46 @@ def _fit(name: str, hint: object, value: object) -> object:
     if origin is tuple and isinstance(value, (list, tuple)):
         return tuple(_fit(name, arguments[0], item) for item in value)
     if origin is Mapping and isinstance(value, Mapping):
-        return {str(key): _fit(name, arguments[1], item) for key, item in value.items()}
-    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+        return {_key(key): _fit(f"{name}.{key}", arguments[1], item) for key, item in value.items()}
+    if hint is float and type(value) is int:
+        value = float(value) if abs(value) < INTEGER_LIMIT else math.inf
     if hint is object or hint is type(value):
-        return value
+        return _sound(name, value)
     raise UsageError(reason=f"{name} cannot be {value!r}")
+
+
+def _key(key: object) -> str:
+    return str(_sound("a key", str(key)))
+
+
+def _sound(name: str, value: object, depth: int = 0) -> object:
+    """A JSON value that every store and every file can hold as it is; UsageError for others."""
+    if isinstance(value, str) and not _is_text(value):
+        raise UsageError(reason=f"{name} is not UTF-8: {value!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(reason=f"{name} cannot be {value}: a number is finite")
+    if isinstance(value, int) and not -INTEGER_LIMIT <= value < INTEGER_LIMIT:
+        raise UsageError(reason=f"{name} is out of range")
+    if isinstance(value, (list, tuple, Mapping)):
+        if depth == DEPTH_LIMIT:
+            raise UsageError(reason=f"{name} is nested more than {DEPTH_LIMIT} levels deep")
+        items = [*value, *value.values()] if isinstance(value, Mapping) else value
+        for item in items:
+            _sound(name, item, depth + 1)
+    return value
+
+
+def _is_text(value: str) -> bool:
+    """Whether it has a UTF-8 form: a lone surrogate stands for a byte that was none."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_name(value: str) -> bool:
+    return 0 < len(value) <= NAME_LIMIT and value.isprintable() and bool(value.strip()) and _is_text(value)
 
 
 def pack_call(call: Call) -> bytes:
