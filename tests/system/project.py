@@ -108,7 +108,7 @@ class Project:
     @property
     def log_file(self) -> Path:
         """The daemon's log."""
-        return self.state / "logs" / "daemon.log"
+        return self.state / "logs" / "daemon.jsonl"
 
     def tree(self, name: str = "main") -> Path:
         """The top of a worktree."""
