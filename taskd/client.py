@@ -64,7 +64,7 @@ class Connection:
         try:
             self._sock.sendall(frames.pack(b"R", wire.pack_call(call)))
             frame = frames.read_frame(self._sock, REPLY_LIMIT)
-        except OSError as error:
+        except (OSError, frames.FrameError) as error:  # it died before, or in the middle of, its answer
             raise Unreachable(repo="this repository", reason=str(error)) from None
         if frame is None:
             raise Unreachable(repo="this repository", reason="it went away before it answered")
