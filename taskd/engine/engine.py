@@ -345,10 +345,10 @@ class Engine:
         """Files for paths, directories resolved to the files below and the bases that were there."""
         found = dict[str, None]()
         for path in paths:
-            if (place.root / path).is_dir() and not (place.root / path).is_symlink():
+            if replicas.is_task_name(path.rpartition("/")[2]):
+                found[path] = None  # a directory of that name is told to be none
+            elif (place.root / path).is_dir() and not (place.root / path).is_symlink():
                 found.update(dict.fromkeys(self._below(place, path)))
-            elif replicas.is_task_name(path.rpartition("/")[2]):
-                found[path] = None
             else:
                 found.update(dict.fromkeys(self._bases_below(place, path)))
         return list(found)
