@@ -7,11 +7,11 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from taskd import frames, local, wire
-from taskd.errors import Unreachable
-from taskd.local import Home, find_home, install, uninstall
+from taskd.errors import Refused, Unreachable
+from taskd.local import Home, find_home, uninstall
 
 __all__ = [
     "Connection",
@@ -104,6 +104,18 @@ def operations(home: Home, environ: Mapping[str, str] = os.environ) -> Iterator[
         here.close()
 
 
+def install(home: Home, layout: str | None, tasks_dir: str | None, *, dry_run: bool) -> dict[str, Any]:
+    """Set a repository up, as `local.install`; again is harmless, as something else is Refused."""
+    if home.is_set_up():
+        for wanted, has in ((layout, home.config.layout), (tasks_dir, home.config.tasks_dir)):
+            if wanted not in (None, has):
+                reason = (
+                    f"taskd is set up here with the {home.config.layout} layout and {home.config.tasks_dir}/"
+                )
+                raise Refused(reason=f"{reason}, not {wanted}; `taskd uninit` first, then init again")
+    return local.install(home, layout, tasks_dir, dry_run=dry_run)
+
+
 def caller(
     directory: Path,
     environ: Mapping[str, str],
@@ -116,8 +128,8 @@ def caller(
     """Who calls, as options and environment tell; the engine fills in worktree and git user."""
     told = next((environ[name] for name in SESSIONS if environ.get(name)), None)
     return wire.Caller(
-        actor=actor or environ.get("TASKD_ACTOR") or None,
-        session=session or told,
+        actor=actor if actor is not None else environ.get("TASKD_ACTOR") or None,
+        session=session if session is not None else told,
         directory=os.path.realpath(directory),
         token=token,
         request_id=request_id,
@@ -131,7 +143,7 @@ def where(home: Home) -> dict[str, object]:
         "repo": str(home.top),
         "common_dir": str(home.repository.common_dir),
         "tasks_dir": home.config.tasks_dir,
-        "layout": home.config.layout or None,
+        "layout": home.config.layout if home.is_set_up() else None,
         "store": str(home.index),
         "socket": str(place),
         "workspace": str(home.workspace),

@@ -160,7 +160,7 @@ class Cycle(Refused):
     """{task} cannot depend on {on}: that would close a cycle"""
 
     code = "cycle"
-    hint = "`taskd dep tree {on}` shows how they hang together"
+    hint = "`taskd show {on}` tells what it depends on and what it blocks"
 
 
 class IdTaken(Refused):
@@ -217,7 +217,7 @@ class StoreFailed(TaskdError):
     """the index cannot be used: {reason}"""
 
     code = "store"
-    hint = "`taskd doctor` says what is wrong with it; the files are untouched"
+    hint = "the task files are untouched; `taskd daemon logs` tells more"
 
 
 class Stale(TaskdError):

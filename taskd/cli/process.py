@@ -5,31 +5,37 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from taskd import client, wire
+from taskd import client
 from taskd.cli import show
-from taskd.cli.app import Verbs, taskd
+from taskd.cli.app import CallError, Verbs, taskd
 from taskd.cli.main import run_for
 from taskd.cli.session import Session, Shown, Terminal, lines
+from taskd.config import ENVIRONMENT, Loaded, tasks_directory
 from taskd.daemon import control
-from taskd.errors import Unreachable
 
 pass_session = click.pass_obj
 
 
-@taskd.command("init")
+@taskd.command("init", examples=("taskd init --dry-run", "taskd init --tracked --tasks-dir docs/tasks"))
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-@click.option("--shared", "layout", flag_value="shared", help="Task files live outside git, the same everywhere.")
-@click.option("--tracked", "layout", flag_value="tracked", help="Task files travel with their branches.")
+@click.option("--shared", is_flag=True, help="Task files live outside git, the same everywhere.")
+@click.option("--tracked", is_flag=True, help="Task files travel with their branches.")
 @click.option("--tasks-dir", metavar="D", help="The tasks directory (default: tasks).")
 @pass_session
-def init(session: Session, dry_run: bool, layout: str | None, tasks_dir: str | None) -> Shown:  # noqa: FBT001 - click's
+def init(session: Session, /, tasks_dir: str | None, *, dry_run: bool, shared: bool, tracked: bool) -> Shown:
     """Set taskd up in this repository, once for all its worktrees."""
-    report = client.install(session.home(), layout, tasks_dir, dry_run=dry_run)
+    if shared and tracked:
+        raise CallError(reason="choose --shared or --tracked, not both", command="taskd init")
+    layout = "shared" if shared else "tracked" if tracked else None
+    directory = tasks_directory(tasks_dir, "--tasks-dir") if tasks_dir is not None else None
+    home = session.home()
+    report = client.install(home, layout, directory, dry_run=dry_run)
 
     def text(_: Terminal) -> str:
         verb = "would write" if dry_run else "wrote"
@@ -40,7 +46,7 @@ def init(session: Session, dry_run: bool, layout: str | None, tasks_dir: str | N
             told += ["next: `taskd daemon start`, or `taskd service install` to have it always"]
         return lines(told)
 
-    return Shown("init", report, text)
+    return Shown("init", report, text, remarks=home.loaded.warnings)
 
 
 @taskd.command("uninit")
@@ -59,15 +65,29 @@ def where(session: Session) -> Shown:
     return Shown("where", facts, lambda terminal: show.pairs(facts, terminal))
 
 
+@taskd.command("demo")
+@pass_session
+def demo(session: Session) -> Shown:
+    """Show what taskd does, live, in a throw-away repository."""
+    from taskd.cli import demo as scenes  # noqa: PLC0415 - nobody else needs it
+
+    def write(text: str) -> None:
+        if not session.json:
+            session.out(text.encode())
+
+    rows = scenes.play(_program(), session.terminal, write)
+    return Shown("demo", rows, lambda _: "")
+
+
 @taskd.group("config", cls=Verbs)
 def config() -> None:
     """Look at settings."""
 
 
-@config.command("list")
+@config.command("list", examples=("taskd config list --sources",))
 @click.option("--sources", is_flag=True, help="Also where each value comes from.")
 @pass_session
-def config_list(session: Session, sources: bool) -> Shown:  # noqa: FBT001 - click's
+def config_list(session: Session, /, *, sources: bool) -> Shown:
     """List every setting in force."""
     loaded = session.home().loaded
     rows = loaded.rows()
@@ -76,7 +96,15 @@ def config_list(session: Session, sources: bool) -> Shown:  # noqa: FBT001 - cli
         table = [(str(r["key"]), _word(r["value"]), *((str(r["source"]),) if sources else ())) for r in rows]
         return show.table(("KEY", "VALUE", *(("SOURCE",) if sources else ())), table, terminal)
 
-    return Shown("config", rows, text, remarks=loaded.warnings)
+    return Shown("config", rows, text, remarks=(*loaded.warnings, *_out_of_reach(session, loaded)))
+
+
+def _out_of_reach(session: Session, loaded: Loaded) -> list[str]:
+    """What a running daemon cannot know: settings in its caller's environment."""
+    if session.daemon is None:
+        return []
+    keys = [key for key, source in loaded.sources.items() if source == ENVIRONMENT]
+    return [f"{key} is set in your environment; the running daemon keeps its own" for key in keys]
 
 
 def _word(value: object) -> str:
@@ -94,8 +122,7 @@ def daemon_run(session: Session) -> int:
     """Be the daemon, in the foreground (what the service runs)."""
     from taskd.daemon import run  # noqa: PLC0415 - the scheduler and the watcher are only wanted here
 
-    code = run.run(session.home(), run_for, session.environ)
-    return sys.exit(code)
+    return run.run(session.home(), run_for, session.environ)
 
 
 @daemon.command("start")
@@ -105,7 +132,8 @@ def daemon_start(session: Session) -> Shown:
     home = session.home()
     started = control.start(home, session.environ)
     word = "started" if started.fresh else "runs already"
-    return Shown("daemon", {"pid": started.pid, "started": started.fresh}, lambda _: f"{word}, pid {started.pid}\n")
+    facts = {"pid": started.pid, "started": started.fresh}
+    return Shown("daemon", facts, lambda _: f"{word}, pid {started.pid}\n", remarks=home.loaded.warnings)
 
 
 @daemon.command("stop")
@@ -122,9 +150,11 @@ def daemon_stop(session: Session) -> Shown:
 def daemon_restart(session: Session) -> Shown:
     """Stop the daemon if it runs, then start it."""
     home = session.home()
+    home.require_set_up()
     control.stop(home)
     started = control.start(home, session.environ)
-    return Shown("daemon", {"pid": started.pid, "started": True}, lambda _: f"restarted, pid {started.pid}\n")
+    facts = {"pid": started.pid, "started": started.fresh}
+    return Shown("daemon", facts, lambda _: f"restarted, pid {started.pid}\n", remarks=home.loaded.warnings)
 
 
 @daemon.command("status")
@@ -133,18 +163,12 @@ def daemon_status(session: Session) -> Shown:
     """Show whether the daemon runs and how it is."""
     home = session.home()
     home.require_set_up()
-    connection = client.connect(home)
-    if connection is None:
-        raise Unreachable(repo=str(home.top), reason="none is running")
-    try:
-        facts = connection.submit(wire.Call("daemon.status")).unwrap()
-    finally:
-        connection.close()
+    facts = control.status(home)
     return Shown("daemon", facts, lambda terminal: show.pairs(_told(facts), terminal))
 
 
 def _told(facts: Any) -> dict[str, object]:  # noqa: ANN401 - JSON
-    mirror = facts["mirror"]
+    mirror, store = facts["mirror"], facts["store"]
     return {
         "pid": facts["pid"],
         "up": show.ago(facts["uptime"]),
@@ -152,22 +176,35 @@ def _told(facts: Any) -> dict[str, object]:  # noqa: ANN401 - JSON
         "queue": facts["queue"],
         "last scan": show.clock(facts["last_scan"]),
         "mirror": f"failing: {mirror['reason']}" if mirror["failing"] else "fine",
-        "store": facts["store"],
+        "store": f"{store.get('kind')}, {store.get('size', 0) / 1e6:.1f} MB, {store.get('place')}",
         "memory": f"{facts['memory'] / 1e6:.0f} MB",
     }
 
 
-@daemon.command("logs")
-@click.option("-n", "--lines", "count", default=50, show_default=True, type=click.IntRange(1))
+@daemon.command("logs", examples=("taskd daemon logs -f", "taskd daemon logs -n 1000 --json"))
+@click.option(
+    "-n",
+    "--lines",
+    "count",
+    default=50,
+    show_default=True,
+    type=click.IntRange(1),
+    help="The newest so many.",
+)
 @click.option("-f", "--follow", is_flag=True, help="Go on as lines come, until Ctrl-C.")
 @pass_session
-def daemon_logs(session: Session, count: int, follow: bool) -> Shown:  # noqa: FBT001 - click's
-    """Show the daemon's log; with --json the lines as they are."""
+def daemon_logs(session: Session, /, count: int, *, follow: bool) -> Shown:
+    """Show the daemon's log. With --json its events, one a line with -f."""
     home = session.home()
-    found = control.log_lines(home, count)
     if follow:
-        control.follow_log(home, found, sys.stdout.write, raw=session.json)
-    return Shown("logs", found, lambda _: lines([control.human(line) for line in found]))
+
+        def write(line: str) -> None:
+            session.out(f"{line if session.json else control.human(line)}\n".encode())
+
+        control.follow_log(home, count, write)
+    found = control.log_lines(home, count)
+    events = [control.event(line) for line in found]
+    return Shown("logs", events, lambda _: lines([control.human(line) for line in found]))
 
 
 @taskd.group("service", cls=Verbs)
@@ -178,28 +215,37 @@ def service() -> None:
 @service.command("install")
 @click.option("--no-start", is_flag=True, help="Only write the files.")
 @pass_session
-def service_install(session: Session, no_start: bool) -> Shown:  # noqa: FBT001 - click's
+def service_install(session: Session, /, *, no_start: bool) -> Shown:
     """Install and start the service of this repository."""
     home = session.home()
     home.require_set_up()
-    report = control.install_service(home, _program(), session.environ, start=not no_start)
-    return Shown("service", report, lambda terminal: show.pairs(report, terminal))
+    return _service(control.install_service(home, _program(), session.environ, start=not no_start))
 
 
 @service.command("uninstall")
 @pass_session
 def service_uninstall(session: Session) -> Shown:
     """Stop the service of this repository and take its files away."""
-    report = control.uninstall_service(session.home(), session.environ)
-    return Shown("service", report, lambda terminal: show.pairs(report, terminal))
+    return _service(control.uninstall_service(session.home(), session.environ))
 
 
 @service.command("status")
 @pass_session
 def service_status(session: Session) -> Shown:
     """Show whether the service is installed and runs."""
-    report = control.service_status(session.home(), session.environ)
-    return Shown("service", report, lambda terminal: show.pairs(report, terminal))
+    return _service(control.service_status(session.home(), session.environ))
+
+
+def _service(report: Mapping[str, Any]) -> Shown:
+    """A service report; what could not be done is told with the command that does it."""
+    facts = {key: report[key] for key in ("manager", "unit", "state", "files", "changed")}
+    undone = [f"{row['reason']}; by hand: {row['command']}" for row in report["undone"]]
+    shown = {key: value for key, value in facts.items() if value}
+
+    def text(terminal: Terminal) -> str:
+        return show.pairs(shown, terminal) + lines(report["hints"])
+
+    return Shown("service", report, text, code=1 if undone else 0, remarks=tuple(undone))
 
 
 def _program() -> Path:

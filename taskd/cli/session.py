@@ -40,6 +40,8 @@ class Session:
     environ: Mapping[str, str]
     terminal: Terminal
     stdin: Callable[[], bytes]
+    #: prints, for verbs that tell as they go; what others answer is printed for them
+    out: Callable[[bytes], None]
     #: how operations are called when this runs inside the daemon; None in a process of its own
     daemon: client.Submit | None = None
     json: bool = False
@@ -55,6 +57,8 @@ class Session:
         place = self.cwd
         for name in self.directories:
             place = place / name
+            if not place.is_dir():
+                raise UsageError(reason=f"there is no directory {place}")
         return place
 
     def home(self) -> client.Home:

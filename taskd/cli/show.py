@@ -19,32 +19,40 @@ _STATUS_STYLE: Final = {
     "blocked": "yellow",
 }
 _PRIORITY_STYLE: Final = {"critical": "bold red", "high": "red", "medium": "", "low": "dim"}
+_BRIEF: Final = 40  # characters of a value in a table
 _NARROWEST: Final = 40  # columns; what claims to be narrower is no terminal a table fits in
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[Any]], terminal: Terminal) -> str:
-    """A table; cells are texts or (text, style). Piped: one line a row, cells joined by tabs."""
+def table(
+    headings: Sequence[str], rows: Sequence[Sequence[Any]], terminal: Terminal, shrink: Sequence[str] = ()
+) -> str:
+    """A table; cells are texts or (text, style). Piped: one line a row, cells joined by tabs.
+
+    Where the terminal is too narrow, the columns named in `shrink` are cut first.
+    """
     if not terminal.tty:
         return lines(["\t".join(_flat(_text(cell)) for cell in row) for row in rows])
-    from rich.console import Console  # noqa: PLC0415 - only for terminals
-    from rich.table import Table
-    from rich.text import Text
+    from rich import console, table, text  # noqa: PLC0415 - only for terminals: it takes a while
 
-    grid = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    grid = table.Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for heading in headings:
-        grid.add_column(heading, overflow="ellipsis", no_wrap=True)
+        grid.add_column(heading, overflow="ellipsis", no_wrap=heading not in shrink)
     for row in rows:
-        grid.add_row(*(Text(_flat(_text(cell)), style=_style(cell)) for cell in row))
+        cells = [
+            text.Text(_flat(_text(cell)), _style(cell), no_wrap=True, overflow="ellipsis") for cell in row
+        ]
+        grid.add_row(*cells)
     out = io.StringIO()
-    console = Console(
+    console.Console(
         file=out,
         width=max(_NARROWEST, terminal.columns or 100),
+        color_system="standard" if terminal.colour else None,
         force_terminal=terminal.colour,
         no_color=not terminal.colour,
         highlight=False,
         legacy_windows=False,
-    )
-    console.print(grid)
+        _environ={},  # what is known of the terminal stands above; the daemon's own environment is not it
+    ).print(grid)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
@@ -76,7 +84,8 @@ def task_list(tasks: Sequence[Row], terminal: Terminal) -> str:
         )
         for task in tasks
     ]
-    return table(("ID", "STATUS", "PRIORITY", "WHO", "NAME", "WAITS FOR"), rows, terminal)
+    headings = ("ID", "STATUS", "PRIORITY", "WHO", "NAME", "WAITS FOR")
+    return table(headings, rows, terminal, shrink=("WHO", "NAME", "WAITS FOR"))
 
 
 _FACTS: Final = (
@@ -84,6 +93,7 @@ _FACTS: Final = (
     "name",
     "status",
     "reason",
+    "progress",
     "priority",
     "scope",
     "risk",
@@ -103,33 +113,63 @@ _FACTS: Final = (
     "completed",
     "completion_summary",
     "actual_hours",
+    "merge",
+    "participants",
+    "context",
+    "feedback",
     "created",
     "modified",
     "revision",
+    "deleted_at",
 )
 
 
 def task_detail(task: Row, terminal: Terminal) -> str:
-    """One task: its facts that are known, then its body."""
-    rows = [
-        (name.replace("_", " "), _value(name, task[name], terminal))
-        for name in _FACTS
-        if task[name] not in (None, [], "")
+    """One task: its facts that are known, then its criteria, body and notes."""
+    facts = [
+        (name.replace("_", " "), _value(name, task[name], terminal)) for name in _FACTS if task.get(name)
     ]
-    rows += [(key, _plain(value)) for key, value in task["extra"].items()]
-    rows += [("file", f"{file['worktree']}: {file['path']}") for file in task["files"]]
-    width = max(len(name) for name, _ in rows)
-    text = lines([f"{_dim(name.ljust(width), terminal)}  {value}" for name, value in rows])
-    body = str(task["body"]).strip("\n")
-    notes = lines([f"{_dim(note['at'], terminal)} {note['by']}: {note['text']}" for note in task["notes"]])
-    return text + (f"\n{body}\n" if body else "") + (f"\n{notes}" if notes else "")
+    facts += [(_flat(key), _plain(value)) for key, value in task["extra"].items()]
+    facts += [("file", _flat(f"{file['worktree']}: {file['path']}")) for file in task["files"]]
+    boxes = [f"[{'x' if item['met'] else ' '}] {_criterion(item)}" for item in task["success_criteria"]]
+    notes = [
+        f"{dim(note['at'], terminal)} {_flat(note['by'])}: {_flat(note['text'])}" for note in task["notes"]
+    ]
+    parts = [_aligned(facts, terminal), lines(boxes), _body(str(task["body"])), lines(notes)]
+    return "\n".join(part for part in parts if part)
+
+
+def _criterion(item: Row) -> str:
+    measurable = f" ({_flat(item['measurable'])})" if item["measurable"] else ""
+    return _flat(item["criterion"]) + measurable
+
+
+def _body(text: str) -> str:
+    """A body as it is, but for control characters that could drive a terminal."""
+    return (
+        lines([_flat(line.replace("\t", "    ")) for line in text.strip("\n").split("\n")])
+        if text.strip()
+        else ""
+    )
+
+
+def _aligned(facts: Sequence[tuple[str, str]], terminal: Terminal) -> str:
+    """Names and values, one a line: aligned on a terminal, joined by a tab when piped."""
+    if not terminal.tty:
+        return lines([f"{name}\t{value}" for name, value in facts])
+    width = max((len(name) for name, _ in facts), default=0)
+    return lines([f"{dim(name.ljust(width), terminal)}  {value}" for name, value in facts])
 
 
 def _value(name: str, value: Any, terminal: Terminal) -> str:  # noqa: ANN401 - JSON
     if name == "claim":
-        return f"{value['holder']} in {value['worktree']} until {value['expires']} (token {value['token']})"
+        return _flat(
+            f"{value['holder']} in {value['worktree']} until {value['expires']} (token {value['token']})"
+        )
     if name == "status":
-        return _coloured(str(value), _STATUS_STYLE.get(str(value), ""), terminal)
+        return coloured(str(value), _STATUS_STYLE.get(str(value), ""), terminal)
+    if name == "progress":
+        return _flat(f"{value['percent']} % {value['text']}")
     return _plain(value)
 
 
@@ -137,22 +177,26 @@ def _plain(value: Any) -> str:  # noqa: ANN401 - JSON
     if isinstance(value, list):
         return ", ".join(_plain(item) for item in value)
     if isinstance(value, dict):
-        return ", ".join(f"{key}: {_plain(item)}" for key, item in value.items())
-    return _flat(str(value))
+        return ", ".join(f"{_flat(key)}: {_plain(item)}" for key, item in value.items() if item is not None)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "-" if value is None else _flat(str(value))
 
 
 _CODES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34"}
 
 
-def _coloured(text: str, style: str, terminal: Terminal) -> str:
+def coloured(text: str, style: str, terminal: Terminal) -> str:
+    """A text in a style such as `bold red`, on a terminal that takes colour."""
     if not (terminal.colour and style):
         return text
     codes = ";".join(_CODES[word] for word in style.split())
     return f"\x1b[{codes}m{text}\x1b[0m"
 
 
-def _dim(text: str, terminal: Terminal) -> str:
-    return _coloured(text, "dim", terminal)
+def dim(text: str, terminal: Terminal) -> str:
+    """A text that stands back."""
+    return coloured(text, "dim", terminal)
 
 
 def history_list(entries: Sequence[Row], terminal: Terminal) -> str:
@@ -168,39 +212,70 @@ def history_list(entries: Sequence[Row], terminal: Terminal) -> str:
         )
         for entry in entries
     ]
-    return table(("SEQ", "AT", "TASK", "FIELD", "CHANGE", "BY"), rows, terminal)
+    return table(("SEQ", "AT", "TASK", "FIELD", "CHANGE", "BY"), rows, terminal, shrink=("CHANGE", "BY"))
 
 
 def _brief(value: Any) -> str:  # noqa: ANN401 - JSON
-    if value is None:
+    if value in (None, [], {}, ""):
         return "–"
     if isinstance(value, dict):
-        return value.get("holder") or value.get("name") or "…"
+        return _flat(str(value.get("holder") or value.get("name") or "…"))
     text = _plain(value)
-    return text if len(text) <= 40 else text[:39] + "…"  # noqa: PLR2004 - a table's cell
+    return text if len(text) <= _BRIEF else text[: _BRIEF - 1] + "…"
 
 
 def problem_list(problems: Sequence[Row], terminal: Terminal) -> str:
     """Problems: where, what, and what mends it, three lines each on a terminal."""
     if not terminal.tty:
         keys = ("worktree", "path", "line", "reason", "remedy")
-        return lines(["\t".join(_flat(str(row[key] if row[key] is not None else "")) for key in keys) for row in problems])
+        return table(
+            (), [["" if row[key] is None else row[key] for key in keys] for row in problems], terminal
+        )
     if not problems:
         return "no problems\n"
     told = []
     for row in problems:
         line = f":{row['line']}" if row["line"] else ""
-        told += [_coloured(f"{row['worktree']}: {row['path']}{line}", "bold", terminal)]
-        told += [f"  {_flat(row['reason'])}", f"  {_dim('→ ' + _flat(row['remedy']), terminal)}"]
+        told += [coloured(_flat(f"{row['worktree']}: {row['path']}{line}"), "bold", terminal)]
+        told += [f"  {_flat(row['reason'])}", f"  {dim('→ ' + _flat(row['remedy']), terminal)}"]
     return lines(told)
 
 
+def conflict_list(conflicts: Sequence[Row], terminal: Terminal) -> str:
+    """Conflicts, one a line: the value that stands and the one that could not."""
+    if not conflicts and terminal.tty:
+        return "no conflicts\n"
+    rows = [
+        (
+            str(row["id"]),
+            (row["task"], "bold"),
+            row["field"],
+            _brief(row["index"]),
+            _brief(row["file"]),
+            row["worktree"],
+            (row["since"], "dim"),
+        )
+        for row in conflicts
+    ]
+    headings = ("ID", "TASK", "FIELD", "INDEX", "FILE", "WORKTREE", "SINCE")
+    return table(headings, rows, terminal, shrink=("INDEX", "FILE"))
+
+
+def hold_list(holds: Sequence[Row], terminal: Terminal) -> str:
+    """Held deletions, one a line."""
+    if not holds and terminal.tty:
+        return "no holds\n"
+    rows = [
+        (str(row["id"]), row["worktree"], str(len(row["tasks"])), row["reason"], (row["since"], "dim"))
+        for row in holds
+    ]
+    return table(("ID", "WORKTREE", "TASKS", "REASON", "SINCE"), rows, terminal, shrink=("REASON",))
+
+
 def pairs(facts: Mapping[str, Any], terminal: Terminal) -> str:
-    """Names and values, one a line."""
-    width = max((len(name) for name in facts), default=0)
-    if not terminal.tty:
-        return lines([f"{name}\t{_plain(value)}" for name, value in facts.items()])
-    return lines([f"{_dim(name.ljust(width), terminal)}  {_plain(value)}" for name, value in facts.items()])
+    """Names and values, one a line; what is empty is left out on a terminal."""
+    shown = [(name, _plain(value)) for name, value in facts.items()]
+    return _aligned([row for row in shown if row[1] or not terminal.tty], terminal)
 
 
 def ago(seconds: float) -> str:

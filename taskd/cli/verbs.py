@@ -1,4 +1,4 @@
-"""The verbs about tasks. Each turns words into one operation and its data into something to show."""
+"""The verbs that look and write. Each turns words into one operation and its data into something to show."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import click
 
 from taskd import wire
 from taskd.cli import show
-from taskd.cli.app import Verbs, taskd
-from taskd.cli.session import Session, Shown, Terminal, lines
-from taskd.errors import UsageError
+from taskd.cli.app import CallError, Seconds, Verbs, taskd
+from taskd.cli.session import Session, Shown, Terminal
 
 pass_session = click.pass_obj
+force_option = click.option("--force", is_flag=True, help="Although somebody else has claimed it.")
 
 #: options of `add` that are authored fields of the same name
 _FIELDS: Final = ("scope", "risk", "impact", "level", "priority", "assignee", "due", "estimate", "parent")
@@ -21,7 +21,9 @@ _FIELDS: Final = ("scope", "risk", "impact", "level", "priority", "assignee", "d
 _SEVERAL: Final = ("tags", "depends_on")
 
 
-def _task(data: Any, said: str = "") -> Shown:  # noqa: ANN401 - JSON
+def one_task(data: Any, said: str = "") -> Shown:  # noqa: ANN401 - JSON
+    """Show a task: what happened to it in `said`, piped just its id; without `said` all of it."""
+
     def text(terminal: Terminal) -> str:
         if not said:
             return show.task_detail(data, terminal)
@@ -36,25 +38,37 @@ def _tasks(data: Any) -> Shown:  # noqa: ANN401 - JSON
 
 def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that `list` and `ready` share."""
-    for option in (
-        click.option("--tag", multiple=True, help="Has this tag (repeat: all of them)."),
-        click.option("--assignee", help="Is assigned to this person."),
-        click.option("--path", help="Lies in this directory or below it."),
-        click.option("--priority", multiple=True, help="Has this priority (repeat: one of them)."),
-        click.option("--parent", help="Belongs to this task."),
-        click.option("--search", metavar="WORDS", help="Has all these words in name, body, tags or notes."),
-        click.option("--sort", default="rank", show_default=True, help="rank, id, name, created, updated, …"),
-        click.option("--limit", type=click.IntRange(1), help="At most this many."),
-        click.option("--after", metavar="ID", help="Continue behind this task."),
+    for option in reversed(
+        (
+            click.option("--tag", multiple=True, help="Has this tag (repeat: all of them)."),
+            click.option("--assignee", metavar="NAME", help="Is assigned to this person."),
+            click.option("--path", metavar="DIR", help="Lies in this directory or below it."),
+            click.option("--priority", multiple=True, help="Has this priority (repeat: one of them)."),
+            click.option("--parent", metavar="ID", help="Belongs to this task."),
+            click.option(
+                "--search", metavar="WORDS", help="Has all these words in name, body, tags or notes."
+            ),
+            click.option(
+                "--sort", default="rank", show_default=True, help="rank, id, name, created, updated, …"
+            ),
+            click.option("--limit", type=click.IntRange(1), metavar="N", help="At most this many."),
+            click.option("--after", metavar="ID", help="Continue behind this task."),
+        )
     ):
         command = option(command)
     return command
 
 
-@taskd.command("add")
+@taskd.command(
+    "add",
+    examples=(
+        'taskd add "Write the parser" --priority high --tag core',
+        'taskd add "Test it" --depends-on write-the-parser --body @notes.md',
+    ),
+)
 @click.argument("name")
 @click.option("--id", "id_", metavar="ID", help="The id (else one is made from the name).")
-@click.option("--path", default="", help="Directory below the tasks directory.")
+@click.option("--path", default="", metavar="DIR", help="Directory below the tasks directory.")
 @click.option("--depends-on", multiple=True, metavar="ID", help="A task that has to be completed first.")
 @click.option("--parent", metavar="ID", help="The task it belongs to.")
 @click.option("--scope", help="single, narrow, moderate, broad, system")
@@ -63,20 +77,15 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--level", help="planning, decomposition, implementation, review, research")
 @click.option("--priority", help="low, medium, high, critical")
 @click.option("--tag", "tags", multiple=True, help="A tag (repeat for more).")
-@click.option("--assignee", metavar="NAME")
-@click.option("--due", metavar="DATE")
-@click.option("--estimate", metavar="HOURS")
+@click.option("--assignee", metavar="NAME", help="Who is to do it.")
+@click.option("--due", metavar="DATE", help="A date, or a time like 2026-01-31T10:00:00Z.")
+@click.option("--estimate", metavar="HOURS", help="What it will take.")
 @click.option("--criterion", multiple=True, metavar="TEXT", help="A success criterion (repeat for more).")
 @click.option("--body", metavar="TEXT", help="The text; `-` reads standard input, `@FILE` a file.")
 @click.option("--file", is_flag=True, help="Tracked layout: make the file in this worktree.")
 @pass_session
 def add(session: Session, /, name: str, **given: Any) -> Shown:  # noqa: ANN401 - click's
-    """Make a task.
-
-    \b
-      taskd add "Write the parser" --priority high --tag core
-      taskd add "Test it" --depends-on write-the-parser --body @notes.md
-    """
+    """Make a task."""
     values: dict[str, object] = {key: given[key] for key in _FIELDS if given[key] is not None}
     values |= {key: list(given[key]) for key in _SEVERAL if given[key]}
     if given["criterion"]:
@@ -85,10 +94,16 @@ def add(session: Session, /, name: str, **given: Any) -> Shown:  # noqa: ANN401 
         values["body"] = session.read_argument(given["body"])
     made = wire.Add(name, given["id_"], given["path"], values, given["file"])
     data = session.call("add", made)
-    return _task(data, f"added {data['id']}")
+    return one_task(data, f"added {data['id']}")
 
 
-@taskd.command("list")
+@taskd.command(
+    "list",
+    examples=(
+        "taskd list --status in-progress --status blocked",
+        "taskd list --ready --priority high --json",
+    ),
+)
 @click.option("--status", multiple=True, help="Has this status (repeat: one of them).")
 @click.option("--ready", is_flag=True, help="Could be claimed now.")
 @click.option("--blocked", is_flag=True, help="Waits for something.")
@@ -97,16 +112,11 @@ def add(session: Session, /, name: str, **given: Any) -> Shown:  # noqa: ANN401 
 @_filters
 @pass_session
 def list_(session: Session, /, **given: Any) -> Shown:  # noqa: ANN401 - click's
-    """List tasks.
-
-    \b
-      taskd list --status in-progress --status blocked
-      taskd list --ready --priority high --json
-    """
+    """List tasks."""
     return _tasks(session.call("list", wire.List(**given)))
 
 
-@taskd.command("ready")
+@taskd.command("ready", examples=("taskd ready --tag core --limit 5",))
 @_filters
 @pass_session
 def ready(session: Session, /, **given: Any) -> Shown:  # noqa: ANN401 - click's
@@ -114,32 +124,37 @@ def ready(session: Session, /, **given: Any) -> Shown:  # noqa: ANN401 - click's
     return _tasks(session.call("list", wire.List(ready=True, **given)))
 
 
-@taskd.command("show")
+@taskd.command("show", examples=("taskd show parser", "taskd show par --json"))
 @click.argument("id_", metavar="ID")
 @pass_session
 def show_(session: Session, id_: str) -> Shown:
     """Show one task with everything that belongs to it."""
-    return _task(session.call("show", wire.One(id_)))
+    return one_task(session.call("show", wire.One(id_)))
 
 
-@taskd.command("set")
+@taskd.command(
+    "set",
+    examples=(
+        "taskd set parser priority=high tags+=core estimate=3",
+        "taskd set parser due=             takes the value out",
+        "taskd set parser body=@notes.md   reads a file, @- standard input",
+    ),
+    epilog="Values: scope single, narrow, moderate, broad, system; risk trivial, low, medium, high, "
+    "critical; impact isolated, component, phase, project; level planning, decomposition, "
+    "implementation, review, research; priority low, medium, high, critical; due a date or a time; "
+    "estimate hours; tags and depends_on lists with commas, also with += and -=.",
+)
 @click.argument("id_", metavar="ID")
 @click.argument("assignments", metavar="FIELD=VALUE…", nargs=-1, required=True)
-@click.option("--force", is_flag=True, help="Although somebody else has claimed it.")
+@force_option
 @pass_session
-def set_(session: Session, id_: str, assignments: Sequence[str], force: bool) -> Shown:  # noqa: FBT001 - click's
-    """Set authored fields, or keys of your own.
-
-    \b
-      taskd set parser priority=high tags+=core estimate=3
-      taskd set parser due=            (takes the value out)
-      taskd set parser body=@notes.md  (@- reads standard input)
-    """
+def set_(session: Session, /, id_: str, assignments: Sequence[str], *, force: bool) -> Shown:
+    """Set authored fields, or keys of your own."""
     values, adding, removing = dict[str, object](), dict[str, list[str]](), dict[str, list[str]]()
     for word in assignments:
         key, equals, value = word.partition("=")
         if not equals or not key.rstrip("+-"):
-            raise UsageError(reason=f"{word!r} is not FIELD=VALUE")
+            raise CallError(reason=f"{word!r} is not FIELD=VALUE", command="taskd set")
         if key.endswith(("+", "-")):
             table = adding if key.endswith("+") else removing
             table.setdefault(key[:-1], []).extend(_split(value))
@@ -147,7 +162,8 @@ def set_(session: Session, id_: str, assignments: Sequence[str], force: bool) ->
             values[key] = _value(session, key, value)
     given = wire.Set(id_, values, _tuples(adding), _tuples(removing), force)
     data = session.call("set", given)
-    return _task(data, f"set {', '.join((*values, *adding, *removing))} of {data['id']}")
+    named = dict.fromkeys((*values, *adding, *removing))
+    return one_task(data, f"set {', '.join(named)} of {data['id']}")
 
 
 def _value(session: Session, key: str, value: str) -> object:
@@ -166,151 +182,55 @@ def _tuples(table: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
     return {key: tuple(items) for key, items in table.items()}
 
 
-@taskd.command("status")
-@click.argument("id_", metavar="ID")
-@click.argument("status_", metavar="STATUS")
-@click.option("--reason", metavar="TEXT", help="Why it is blocked, or failed.")
-@click.option("--force", is_flag=True, help="Although somebody else has claimed it.")
-@pass_session
-def status(session: Session, id_: str, status_: str, reason: str | None, force: bool) -> Shown:  # noqa: FBT001 - click's
-    """Bring a task to a status by a lawful transition.
-
-    \b
-      taskd status parser in-progress
-      taskd status parser blocked --reason "waits for the vendor"
-    """
-    data = session.call("status", wire.Move(id_, status_, reason, force=force))
-    return _task(data, f"{data['id']} is {data['status']}")
-
-
-@taskd.command("claim")
-@click.argument("id_", metavar="[ID]", required=False)
-@click.option("--next", "next_", is_flag=True, help="The best task that is ready.")
-@click.option("--resume", is_flag=True, help="With --next: one you hold already comes first.")
-@click.option("--ttl", type=float, metavar="SECONDS", help="How long the claim lasts without a sign of life.")
-@click.option("--tag", multiple=True, help="With --next: has this tag.")
-@click.option("--path", help="With --next: lies there.")
-@click.option("--priority", multiple=True, help="With --next: has this priority.")
-@click.option("--assignee", help="With --next: is assigned to this person.")
-@click.option("--parent", help="With --next: belongs to this task.")
-@click.option("--force", is_flag=True, help="Take it from whoever holds it; the journal tells.")
-@pass_session
-def claim(session: Session, /, id_: str | None, next_: bool, **given: Any) -> Shown:  # noqa: ANN401, FBT001 - click's
-    """Take a task for yourself alone. Exactly one of any number of callers gets it.
-
-    \b
-      taskd claim parser
-      taskd claim --next --tag core
-    """
-    data = session.call("claim", wire.Claim(id_, next_, **given))
-    held = data["claim"]
-    return _task(data, f"{held['holder']} has {data['id']} until {held['expires']} (token {held['token']})")
-
-
-@taskd.command("renew")
-@click.argument("id_", metavar="ID")
-@click.option("--ttl", type=float, metavar="SECONDS")
-@pass_session
-def renew(session: Session, id_: str, ttl: float | None) -> Shown:
-    """Prolong your claim."""
-    data = session.call("renew", wire.Lease(id_, ttl))
-    return _task(data, f"{data['id']} is yours until {data['claim']['expires']}")
-
-
-@taskd.command("release")
-@click.argument("id_", metavar="ID")
-@click.option("--force", is_flag=True, help="Although somebody else has claimed it.")
-@pass_session
-def release(session: Session, id_: str, force: bool) -> Shown:  # noqa: FBT001 - click's
-    """Give a task back: it is pending again."""
-    data = session.call("release", wire.Lease(id_, force=force))
-    return _task(data, f"{data['id']} is {data['status']} again")
-
-
-def _mover(name: str, status_: str, doc: str, *, reason: bool, op: str = "status") -> None:
-    """Register a verb that is a transition to one status."""
-
-    @taskd.command(name, help=doc)
-    @click.argument("id_", metavar="ID")
-    @click.option("--reason", metavar="TEXT", hidden=not reason, help="Why.")
-    @click.option("--force", is_flag=True, help="Although somebody else has claimed it.")
-    @pass_session
-    def move(session: Session, id_: str, reason: str | None, force: bool) -> Shown:  # noqa: FBT001 - click's
-        data = session.call(op, wire.Move(id_, status_, reason, force=force))
-        return _task(data, f"{data['id']} is {data['status']}")
-
-
-_mover("fail", "failed", "Say that a task was tried and given up, for now.", reason=True)
-_mover("block", "blocked", "Stop a task for a stated reason (--reason).", reason=True, op="block")
-_mover("unblock", "", "Let a task that was blocked by hand go on.", reason=False, op="unblock")
-_mover("reopen", "", "Take a completed or failed task up again.", reason=False, op="reopen")
-
-
-@taskd.command("done")
-@click.argument("id_", metavar="ID")
-@click.option("--summary", metavar="TEXT", help="What was done.")
-@click.option("--actual-hours", type=float, metavar="H", help="What it took.")
-@click.option("--force", is_flag=True, help="Although somebody else has claimed it.")
-@pass_session
-def done(session: Session, id_: str, summary: str | None, actual_hours: float | None, force: bool) -> Shown:  # noqa: FBT001 - click's
-    """Complete a task.
-
-    \b
-      taskd done parser --summary "handles CRLF" --actual-hours 2.5
-    """
-    data = session.call("status", wire.Move(id_, "completed", None, summary, actual_hours, force))
-    return _task(data, f"{data['id']} is completed")
-
-
 @taskd.group("dep", cls=Verbs)
 def dep() -> None:
     """Change what a task waits for."""
 
 
-@dep.command("add")
+@dep.command("add", examples=("taskd dep add printer parser   the printer waits for the parser",))
 @click.argument("id_", metavar="ID")
 @click.argument("on", metavar="ON")
-@click.option("--force", is_flag=True, help="Although somebody else has claimed it.")
+@force_option
 @pass_session
-def dep_add(session: Session, id_: str, on: str, force: bool) -> Shown:  # noqa: FBT001 - click's
+def dep_add(session: Session, /, id_: str, on: str, *, force: bool) -> Shown:
     """Make ID wait for ON."""
     data = session.call("dep.add", wire.Edge(id_, on, force))
-    return _task(data, f"{data['id']} depends on {', '.join(data['depends_on'])}")
+    return one_task(data, f"{data['id']} depends on {', '.join(data['depends_on'])}")
 
 
-@dep.command("rm")
+@dep.command("rm", examples=("taskd dep rm printer parser",))
 @click.argument("id_", metavar="ID")
 @click.argument("on", metavar="ON")
-@click.option("--force", is_flag=True, help="Although somebody else has claimed it.")
+@force_option
 @pass_session
-def dep_rm(session: Session, id_: str, on: str, force: bool) -> Shown:  # noqa: FBT001 - click's
+def dep_rm(session: Session, /, id_: str, on: str, *, force: bool) -> Shown:
     """Let ID wait for ON no longer."""
     data = session.call("dep.rm", wire.Edge(id_, on, force))
-    return _task(data, f"{data['id']} does not wait for {on} any more")
+    return one_task(data, f"{data['id']} does not wait for {on} any more")
 
 
-@taskd.command("rm")
+@taskd.command("rm", examples=("taskd rm parser",))
 @click.argument("id_", metavar="ID")
-@click.option("--force", is_flag=True, help="Although somebody else has claimed it.")
+@force_option
 @pass_session
-def rm(session: Session, id_: str, force: bool) -> Shown:  # noqa: FBT001 - click's
+def rm(session: Session, /, id_: str, *, force: bool) -> Shown:
     """Delete a task. `taskd restore` brings it back; its id is never used again."""
     data = session.call("rm", wire.Remove(id_, force))
-    return _task(data, f"deleted {data['id']}; `taskd restore {data['id']}` brings it back")
+    return one_task(data, f"deleted {data['id']}; `taskd restore {data['id']}` brings it back")
 
 
-@taskd.command("restore")
+@taskd.command("restore", examples=("taskd restore parser",))
 @click.argument("id_", metavar="ID")
 @pass_session
 def restore(session: Session, id_: str) -> Shown:
     """Bring a deleted task back as it was."""
     data = session.call("restore", wire.Remove(id_))
-    return _task(data, f"restored {data['id']}")
+    return one_task(data, f"restored {data['id']}")
 
 
-@taskd.command("history")
+@taskd.command("history", examples=("taskd history parser", "taskd history --limit 20"))
 @click.argument("id_", metavar="[ID]", required=False)
-@click.option("--limit", type=click.IntRange(1), help="The newest so many.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="The newest so many.")
 @click.option("--after", type=click.IntRange(0), default=0, metavar="SEQ", help="What came after this entry.")
 @pass_session
 def history(session: Session, id_: str | None, limit: int | None, after: int) -> Shown:
@@ -322,7 +242,7 @@ def history(session: Session, id_: str | None, limit: int | None, after: int) ->
 @taskd.command("problems")
 @pass_session
 def problems(session: Session) -> Shown:
-    """List the files that could not be taken as they are: where, why, and what mends it."""
+    """List files that could not be taken as they are, and what mends them."""
     data = session.call("problems")
     return Shown("problems", data, lambda terminal: show.problem_list(data, terminal))
 
@@ -332,40 +252,28 @@ def problems(session: Session) -> Shown:
 def conflicts(session: Session) -> Shown:
     """List changes that could not both stand; both are kept."""
     data = session.call("conflicts")
-
-    def text(terminal: Terminal) -> str:
-        rows = [(str(r["id"]), (r["task"], "bold"), r["field"], r["worktree"], r["since"]) for r in data]
-        return show.table(("ID", "TASK", "FIELD", "WORKTREE", "SINCE"), rows, terminal)
-
-    return Shown("conflicts", data, text)
+    return Shown("conflicts", data, lambda terminal: show.conflict_list(data, terminal))
 
 
 @taskd.command("holds")
 @pass_session
 def holds(session: Session) -> Shown:
-    """List deletions that were held because they looked like an accident."""
+    """List deletions that wait for your word: they looked like an accident."""
     data = session.call("holds")
-
-    def text(terminal: Terminal) -> str:
-        rows = [(str(r["id"]), r["worktree"], str(len(r["tasks"])), r["reason"], r["since"]) for r in data]
-        return show.table(("ID", "WORKTREE", "TASKS", "REASON", "SINCE"), rows, terminal)
-
-    return Shown("holds", data, text)
+    return Shown("holds", data, lambda terminal: show.hold_list(data, terminal))
 
 
-@taskd.command("sync")
-@click.option("--timeout", type=float, default=30.0, show_default=True, metavar="SECONDS")
+@taskd.command("sync", examples=("taskd sync && git log -1 taskd/workspace",))
+@click.option("--timeout", type=Seconds(), default=30.0, show_default=True, metavar="SECONDS")
 @pass_session
 def sync(session: Session, timeout: float) -> Shown:
-    """Take in everything saved so far, write it everywhere and mirror it, then return."""
+    """Take in everything saved so far, write it everywhere, mirror it.
+
+    The exit code is 1 when two files have the same id.
+    """
     data = session.call("sync", wire.Sync(timeout))
     found = session.call("problems") if data["problems"] else []
-    data = {**data, "problems": found}
-    duplicates = sum("belongs to" in row["reason"] for row in found)
+    shown = {**data, "problems": found}
     remarks = (f"{len(found)} problems; see `taskd problems`",) if found else ()
-
-    def text(terminal: Terminal) -> str:
-        told = f"{data['tasks']} tasks in {len(data['worktrees'])} worktrees are in step"
-        return f"{told}\n" if terminal.tty else lines([told])
-
-    return Shown("sync", data, text, code=1 if duplicates else 0, remarks=remarks)
+    told = f"{data['tasks']} tasks in {len(data['worktrees'])} worktrees are in step\n"
+    return Shown("sync", shown, lambda _: told, code=1 if data["duplicates"] else 0, remarks=remarks)

@@ -8,12 +8,11 @@ import logging.handlers
 import os
 import queue
 import sys
+import time
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
-
-import structlog
+from typing import Any, BinaryIO, Final
 
 SIZE: Final = 4 << 20  # bytes of a log file before it is rotated
 KEPT: Final = 3  # rotated files beside the current one
@@ -33,6 +32,8 @@ def log_file(state_dir: Path) -> Path:
 @contextmanager
 def logging_to(state_dir: Path, level: str, environ: Mapping[str, str]) -> Iterator[Any]:
     """A logger whose lines are written by a thread of its own, in order, until the block ends."""
+    import structlog  # noqa: PLC0415 - 50 ms, and only a daemon writes the log
+
     path = log_file(state_dir)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = logging.handlers.RotatingFileHandler(path, maxBytes=SIZE, backupCount=KEPT, encoding="utf-8")
@@ -48,24 +49,21 @@ def logging_to(state_dir: Path, level: str, environ: Mapping[str, str]) -> Itera
     logging.raiseExceptions = False
     listener.start()
     try:
-        yield structlog.wrap_logger(logger, processors=_processors(), wrapper_class=_bound(level))
+        bound = structlog.make_filtering_bound_logger(getattr(logging, level.upper()))
+        yield structlog.wrap_logger(logger, processors=_processors(structlog.processors), wrapper_class=bound)
     finally:
         logger.removeHandler(handler)
         listener.stop()
         file.close()
 
 
-def _bound(level: str) -> Any:  # noqa: ANN401 - structlog makes the class
-    return structlog.make_filtering_bound_logger(getattr(logging, level.upper()))
-
-
-def _processors() -> list[Any]:
+def _processors(made: Any) -> list[Any]:  # noqa: ANN401 - the module structlog.processors
     return [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.dict_tracebacks,
+        made.add_log_level,
+        made.TimeStamper(fmt="iso", utc=True),
+        made.dict_tracebacks,
         _bounded,
-        structlog.processors.JSONRenderer(serializer=_dump),
+        made.JSONRenderer(serializer=_dump),
     ]
 
 
@@ -103,28 +101,78 @@ class _Journal(logging.Formatter):
         return f"<{priority}>{human_line(record.getMessage(), times=False)}"
 
 
+def event(line: str) -> dict[str, Any]:
+    """A line of the log as what it says; one that is no JSON is its own `event`."""
+    try:
+        return dict(json.loads(line))
+    except (ValueError, TypeError):
+        return {"event": line}
+
+
 def human_line(line: str, *, times: bool = True) -> str:
     """A JSON line of the log as people read it."""
-    try:
-        event = dict(json.loads(line))
-    except (ValueError, TypeError):
-        return line
-    at, level, name = (str(event.pop(key, "")) for key in ("timestamp", "level", "event"))
-    facts = " ".join(f"{key}={_short(value)}" for key, value in event.items())
-    shown = f"{at[11:23]} {level:<7} " if times else ""
+    told = event(line)
+    at, level, name = (str(told.pop(key, "")) for key in ("timestamp", "level", "event"))
+    facts = " ".join(f"{key}={_short(value)}" for key, value in told.items())
+    shown = f"{at[:10]} {at[11:23]} {level:<7} " if times and at else ""
     return f"{shown}{name} {facts}".rstrip()
 
 
 def _short(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 200 else text[:199] + "…"  # noqa: PLR2004 - a line for people
+    shown = "".join(letter if letter.isprintable() else " " for letter in text)
+    return shown if len(shown) <= 200 else shown[:199] + "…"  # noqa: PLR2004 - a line for people
 
 
-def last_lines(path: Path, count: int) -> list[str]:
-    """The newest `count` lines of the log, oldest first."""
+def last_lines(path: Path, count: int) -> tuple[list[str], int]:
+    """The newest `count` whole lines, oldest first, and where in the file they end, in bytes.
+
+    The file before the last rotation helps out when there are too few.
+    """
+    found, end = _tail(path, count)
+    if len(found) < count:
+        found = _tail(path.with_name(f"{path.name}.1"), count - len(found))[0] + found
+    return [line.decode("utf-8", "replace") for line in found], end
+
+
+def _tail(path: Path, count: int) -> tuple[list[bytes], int]:
     try:
         with path.open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - count * 1024))
-            return file.read().decode("utf-8", "replace").splitlines()[-count:]
+            data = file.read()  # at most SIZE
     except FileNotFoundError:
-        return []
+        return [], 0
+    end = data.rfind(b"\n") + 1
+    return data[:end].splitlines()[-count:], end
+
+
+def follow(path: Path, count: int, pause: float) -> Iterator[str]:
+    """The newest lines of the log, then every line as it comes, for ever; a rotation loses none.
+
+    `pause` is the time in seconds between looks. The file need not be there yet.
+    """
+    found, at = last_lines(path, count)
+    yield from found
+    while not path.exists():
+        time.sleep(pause)
+    file, rest = path.open("rb"), b""
+    file.seek(at)
+    try:
+        while True:
+            rotated = _is_rotated(path, file)  # asked first: what is read after it is all there will be
+            *whole, rest = (rest + file.read()).split(b"\n")
+            yield from (line.decode("utf-8", "replace") for line in whole)
+            if rotated:
+                file.close()
+                file, rest = path.open("rb"), b""
+            elif not whole:
+                time.sleep(pause)
+    finally:
+        file.close()
+
+
+def _is_rotated(path: Path, file: BinaryIO) -> bool:
+    """Whether the path leads to another file now; not while there is none, between two renames."""
+    try:
+        return path.stat().st_ino != os.fstat(file.fileno()).st_ino
+    except FileNotFoundError:
+        return False
