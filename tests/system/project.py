@@ -162,11 +162,11 @@ class Project:
         self.launch(**env)
         self.await_daemon()
 
-    def launch(self, *prefix: str, **env: str) -> subprocess.Popen[bytes]:
+    def launch(self, *prefix: str, top: Path | None = None, **env: str) -> subprocess.Popen[bytes]:
         """Start the daemon's process, behind `prefix` if that is given, without waiting for it."""
         with (self.base / "daemon.out").open("ab") as output:
             self.daemon = subprocess.Popen(
-                [*prefix, *FULL, "-C", str(self.top), "daemon", "run"],
+                [*prefix, *FULL, "-C", str(top or self.top), "daemon", "run"],
                 cwd=self.base,
                 env={**os.environ, **self.env, **env},
                 stdin=subprocess.DEVNULL,
