@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -60,19 +59,22 @@ def exclude_file(repository: Repository) -> Path:
 def set_exclude(repository: Repository, tasks_dir: str) -> None:
     """Keep the tasks directory out of git, in every worktree of this clone."""
     path = exclude_file(repository)
-    lines = _without_ours(_lines(path))
     path.parent.mkdir(exist_ok=True)
-    _write(path, [*lines, MARK, f"/{tasks_dir}/"])
+    # the line end before it ends an unfinished last line, or sets our lines apart
+    _write(path, _without_ours(_read(path)) + f"\n{MARK}\n/{tasks_dir}/\n".encode())
 
 
 def drop_exclude(repository: Repository) -> bool:
-    """Take the lines out again; whether they were there."""
+    """Take the lines out again, all other bytes as they were; whether the lines were there."""
     path = exclude_file(repository)
-    lines = _lines(path)
-    kept = _without_ours(lines)
-    if kept == lines:
+    text = _read(path)
+    kept = _without_ours(text)
+    if kept == text:
         return False
-    _write(path, kept)
+    if kept:
+        _write(path, kept)
+    else:
+        path.unlink()  # git's own template has comments in it, so it was us who made the file
     return True
 
 
@@ -89,32 +91,33 @@ def check_excluded(git: Git, tasks_dir: str) -> None:
 def write_settings(path: Path, layout: str, tasks_dir: str) -> None:
     """Write the layout into this clone's settings; other lines of the file stay."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    kept = [line for line in _lines(path) if not re.match(r"\s*(layout|tasks_dir)\s*=", line)]
+    text = _read(path).decode(errors="surrogateescape")
+    kept = [line for line in text.splitlines() if not re.match(r"\s*(layout|tasks_dir)\s*=", line)]
     chosen = [f"layout = {json.dumps(layout)}", f"tasks_dir = {json.dumps(tasks_dir)}"]
-    _write(path, [*chosen, *kept])
+    _write(path, "".join(f"{line}\n" for line in [*chosen, *kept]).encode(errors="surrogateescape"))
 
 
-def _without_ours(lines: Sequence[str]) -> list[str]:
-    kept, skip = list[str](), False
-    for line in lines:
-        if skip:
-            skip = False
-        elif line == MARK:
-            skip = True
-        else:
-            kept.append(line)
-    return kept
+def _without_ours(text: bytes) -> bytes:
+    before, mark, after = text.partition(f"{MARK}\n".encode())
+    if not mark:
+        return text
+    rest = after.partition(b"\n")[2]
+    if not rest or before.endswith(b"\n\n"):
+        before = before.removesuffix(b"\n")
+    return before + rest
 
 
-def _lines(path: Path) -> list[str]:
+def _read(path: Path) -> bytes:
     try:
-        return path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        return path.read_bytes()
     except FileNotFoundError:
-        return []
+        return b""
 
 
-def _write(path: Path, lines: Sequence[str]) -> None:
-    """One rename, so that nobody ever sees half of git's file."""
+def _write(path: Path, text: bytes) -> None:
+    """One rename, so that nobody ever sees half of git's file; who may read and write it stays."""
     temp = path.with_name(f".taskd-{path.name}")
-    temp.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogateescape")
+    temp.write_bytes(text)
+    if path.exists():
+        temp.chmod(path.stat().st_mode & 0o777)
     temp.replace(path)
