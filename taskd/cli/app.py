@@ -17,7 +17,7 @@ from taskd.errors import TaskdError, UsageError
 
 SCHEMA: Final = 1  # of the JSON that commands print; raised when a shape changes incompatibly
 
-CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+CONTEXT: Final = {"max_content_width": 100}
 
 
 def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
@@ -49,6 +49,26 @@ def _globals(*, hidden: bool) -> list[click.Option]:
     ]
 
 
+def _telling(*names: str, shows: Callable[[click.Context], str], about: str) -> click.Option:
+    """An option that prints something, where the session prints, and is all of the command."""
+
+    def tell(context: click.Context, _: click.Parameter, value: Any) -> None:  # noqa: ANN401 - click's
+        if value and not context.resilient_parsing:
+            context.obj.out(_encoded(shows(context) + "\n"))
+            context.exit()
+
+    return click.Option(names, is_flag=True, is_eager=True, expose_value=False, help=about, callback=tell)
+
+
+class Helped(click.Command):
+    """A command whose help goes where its session prints: in the daemon that is another process."""
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """`-h` and `--help`."""
+        del ctx
+        return _telling("-h", "--help", shows=click.Context.get_help, about="Show this and exit.")
+
+
 class Seconds(click.ParamType[float]):
     """A span of time in seconds: a finite number between 0 and the longest that a setting may be."""
 
@@ -65,7 +85,7 @@ class Seconds(click.ParamType[float]):
         return seconds
 
 
-class Verb(click.Command):
+class Verb(Helped):
     """A command that takes the global options behind its name too."""
 
     def __init__(self, *args: Any, examples: Sequence[str] = (), **kwargs: Any) -> None:  # noqa: ANN401 - click's
@@ -87,10 +107,14 @@ def _write_lines(formatter: click.HelpFormatter, title: str, rows: Sequence[str]
             formatter.write("".join(f"  {row}\n" for row in rows))
 
 
-class Verbs(click.Group):
+class Verbs(Helped, click.Group):
     """A group of verbs that says what was probably meant."""
 
     command_class = Verb
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - click's
+        """As click's, with our word for a subcommand."""
+        super().__init__(*args, **{"subcommand_metavar": "VERB …", **kwargs})
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -172,11 +196,11 @@ def no_such_verb(name: str, group: click.Group, path: str) -> CallError:
     "taskd",
     cls=Program,
     context_settings=CONTEXT,
-    params=_globals(hidden=False),
-    options_metavar="[OPTIONS]",
-    subcommand_metavar="VERB …",
+    params=[
+        *_globals(hidden=False),
+        _telling("--version", shows=lambda _: f"taskd {__version__}", about="Show the version and exit."),
+    ],
 )
-@click.version_option(__version__, message="taskd %(version)s")
 def taskd() -> None:
     """Keep the tasks of all worktrees of a repository in one live index."""
 

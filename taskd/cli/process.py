@@ -18,6 +18,7 @@ from taskd.cli.main import run_for
 from taskd.cli.session import Session, Shown, Terminal, lines
 from taskd.config import ENVIRONMENT, Loaded, tasks_directory
 from taskd.daemon import control
+from taskd.errors import ConfigError
 
 pass_session = click.pass_obj
 
@@ -33,7 +34,7 @@ def init(session: Session, /, tasks_dir: str | None, *, dry_run: bool, shared: b
     if shared and tracked:
         raise CallError(reason="choose --shared or --tracked, not both", command="taskd init")
     layout = "shared" if shared else "tracked" if tracked else None
-    directory = tasks_directory(tasks_dir, "--tasks-dir") if tasks_dir is not None else None
+    directory = _directory(tasks_dir) if tasks_dir is not None else None
     home = session.home()
     report = client.install(home, layout, directory, dry_run=dry_run)
 
@@ -47,6 +48,13 @@ def init(session: Session, /, tasks_dir: str | None, *, dry_run: bool, shared: b
         return lines(told)
 
     return Shown("init", report, text, remarks=home.loaded.warnings)
+
+
+def _directory(word: str) -> str:
+    try:
+        return tasks_directory(word, "--tasks-dir")
+    except ConfigError as error:
+        raise CallError(reason=error.message, command="taskd init") from None
 
 
 @taskd.command("uninit")

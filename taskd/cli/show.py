@@ -20,6 +20,8 @@ _STATUS_STYLE: Final = {
 }
 _PRIORITY_STYLE: Final = {"critical": "bold red", "high": "red", "medium": "", "low": "dim"}
 _BRIEF: Final = 40  # characters of a value in a table
+_GAP: Final = 2  # columns between two of a table
+_LEGIBLE: Final = 9  # columns a cell keeps as long as others can give way
 _NARROWEST: Final = 40  # columns; what claims to be narrower is no terminal a table fits in
 
 
@@ -32,16 +34,16 @@ def table(
     """
     if not terminal.tty:
         return lines(["\t".join(_flat(_text(cell)) for cell in row) for row in rows])
-    from rich import console, table, text  # noqa: PLC0415 - only for terminals: it takes a while
+    from rich import cells, console, table, text  # noqa: PLC0415 - only for terminals: it takes a while
 
-    grid = table.Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for heading in headings:
-        grid.add_column(heading, overflow="ellipsis", no_wrap=heading not in shrink)
-    for row in rows:
-        cells = [
-            text.Text(_flat(_text(cell)), _style(cell), no_wrap=True, overflow="ellipsis") for cell in row
-        ]
-        grid.add_row(*cells)
+    shown = [[(_flat(_text(cell)), _style(cell)) for cell in row] for row in rows]
+    wants = [max(map(cells.cell_len, column)) for column in zip(headings, *_words(shown), strict=True)]
+    widths = _fitted(wants, max(_NARROWEST, terminal.columns or 100), [name in shrink for name in headings])
+    grid = table.Table(box=None, pad_edge=False, header_style="dim", padding=(0, _GAP, 0, 0))
+    for heading, width in zip(headings, widths, strict=True):
+        grid.add_column(heading, overflow="ellipsis", no_wrap=True, width=width)
+    for row in shown:
+        grid.add_row(*(text.Text(word, style) for word, style in row))
     out = io.StringIO()
     console.Console(
         file=out,
@@ -54,6 +56,22 @@ def table(
         _environ={},  # what is known of the terminal stands above; the daemon's own environment is not it
     ).print(grid)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def _words(rows: Sequence[Sequence[tuple[str, str]]]) -> list[list[str]]:
+    return [[word for word, _ in row] for row in rows]
+
+
+def _fitted(wants: Sequence[int], room: int, shrink: Sequence[bool]) -> list[int]:
+    """Column widths that fit into `room`: the widest gives way, those that may shrink before others."""
+    widths = list(wants)
+    while sum(widths) + _GAP * (len(widths) - 1) > room:
+        willing = [n for n, width in enumerate(widths) if shrink[n] and width > _LEGIBLE]
+        widest = max(willing or range(len(widths)), key=lambda n: widths[n])
+        if widths[widest] <= 1:
+            break
+        widths[widest] -= 1
+    return widths
 
 
 def _text(cell: Any) -> str:  # noqa: ANN401 - a cell
@@ -85,7 +103,7 @@ def task_list(tasks: Sequence[Row], terminal: Terminal) -> str:
         for task in tasks
     ]
     headings = ("ID", "STATUS", "PRIORITY", "WHO", "NAME", "WAITS FOR")
-    return table(headings, rows, terminal, shrink=("WHO", "NAME", "WAITS FOR"))
+    return table(headings, rows, terminal, shrink=("ID", "WHO", "NAME", "WAITS FOR"))
 
 
 _FACTS: Final = (
@@ -204,7 +222,7 @@ def history_list(entries: Sequence[Row], terminal: Terminal) -> str:
     rows = [
         (
             str(entry["seq"]),
-            (entry["at"], "dim"),
+            (_when(entry["at"], terminal), "dim"),
             (entry["task"], "bold"),
             entry["field"],
             f"{_brief(entry['old'])} → {_brief(entry['new'])}",
@@ -212,7 +230,9 @@ def history_list(entries: Sequence[Row], terminal: Terminal) -> str:
         )
         for entry in entries
     ]
-    return table(("SEQ", "AT", "TASK", "FIELD", "CHANGE", "BY"), rows, terminal, shrink=("CHANGE", "BY"))
+    return table(
+        ("SEQ", "AT", "TASK", "FIELD", "CHANGE", "BY"), rows, terminal, shrink=("TASK", "CHANGE", "BY")
+    )
 
 
 def _brief(value: Any) -> str:  # noqa: ANN401 - JSON
@@ -253,12 +273,12 @@ def conflict_list(conflicts: Sequence[Row], terminal: Terminal) -> str:
             _brief(row["index"]),
             _brief(row["file"]),
             row["worktree"],
-            (row["since"], "dim"),
+            (_when(row["since"], terminal), "dim"),
         )
         for row in conflicts
     ]
     headings = ("ID", "TASK", "FIELD", "INDEX", "FILE", "WORKTREE", "SINCE")
-    return table(headings, rows, terminal, shrink=("INDEX", "FILE"))
+    return table(headings, rows, terminal, shrink=("TASK", "INDEX", "FILE"))
 
 
 def hold_list(holds: Sequence[Row], terminal: Terminal) -> str:
@@ -266,7 +286,13 @@ def hold_list(holds: Sequence[Row], terminal: Terminal) -> str:
     if not holds and terminal.tty:
         return "no holds\n"
     rows = [
-        (str(row["id"]), row["worktree"], str(len(row["tasks"])), row["reason"], (row["since"], "dim"))
+        (
+            str(row["id"]),
+            row["worktree"],
+            str(len(row["tasks"])),
+            row["reason"],
+            (_when(row["since"], terminal), "dim"),
+        )
         for row in holds
     ]
     return table(("ID", "WORKTREE", "TASKS", "REASON", "SINCE"), rows, terminal, shrink=("REASON",))
@@ -276,6 +302,11 @@ def pairs(facts: Mapping[str, Any], terminal: Terminal) -> str:
     """Names and values, one a line; what is empty is left out on a terminal."""
     shown = [(name, _plain(value)) for name, value in facts.items()]
     return _aligned([row for row in shown if row[1] or not terminal.tty], terminal)
+
+
+def _when(stamp: str, terminal: Terminal) -> str:
+    """A moment to the second for people, as it is when piped."""
+    return stamp[:19].replace("T", " ") if terminal.tty else stamp
 
 
 def ago(seconds: float) -> str:
