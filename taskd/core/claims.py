@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from taskd.core.lifecycle import lawful_from
 from taskd.core.task import Claim, Status, Task
 from taskd.errors import Blocked, Claimed, NotHolder, StaleToken, Unlawful
 
@@ -41,6 +43,11 @@ def is_live(claim: Claim | None, now: str) -> bool:
     return claim is not None and claim.expires > now
 
 
+def live(task: Task, now: str) -> Claim | None:
+    """The task's claim, if it still holds."""
+    return task.claim if is_live(task.claim, now) else None
+
+
 def holds(claim: Claim | None, who: Claimant) -> bool:
     """Whether the claim is this participant's, of this session."""
     return claim is not None and (claim.holder, claim.session) == (who.actor, who.session)
@@ -49,20 +56,23 @@ def holds(claim: Claim | None, who: Claimant) -> bool:
 def take(task: Task, who: Claimant, *, now: str, ttl: float, blocked_by: tuple[str, ...]) -> Task:
     """The task claimed by `who`.
 
-    * The holder claiming again renews the lease and keeps the token.
+    * The holder claiming again renews the lease and keeps the token, whatever the status.
     * A live claim of anybody else, or of the same participant's other session, refuses.
-    * A lapsed claim counts as none.
+    * A lapsed claim counts as none, and the task as given back.
     * Only a pending or in-progress task without unfinished dependencies can be taken; one that is in progress
       and held by nobody is taken over.
     """
-    if is_live(task.claim, now) and not holds(task.claim, who):
-        raise claimed(task, now)
+    claim = live(task, now)
+    if claim is not None:
+        if not holds(claim, who):
+            raise claimed(task, claim, now)
+        return renew(task, who, now=now, ttl=ttl)
+    task = task if task.claim is None else lapse(task)
     if blocked_by and task.status is Status.PENDING:
         raise Blocked(task=task.id, blocked_by=", ".join(blocked_by))
     if task.status not in (Status.PENDING, Status.IN_PROGRESS):
-        raise Unlawful(task=task.id, status=task.status.value, wanted="claimed", lawful=_ways_back(task))
-    if is_live(task.claim, now):
-        return renew(task, who, now=now, ttl=ttl)
+        lawful = ", ".join(lawful_from(task.status))
+        raise Unlawful(task=task.id, status=task.status.value, wanted="claimed", lawful=lawful)
     token = task.fence + 1
     claim = Claim(who.actor, who.session, who.worktree, token, now, later(now, ttl))
     return replace(
@@ -72,8 +82,8 @@ def take(task: Task, who: Claimant, *, now: str, ttl: float, blocked_by: tuple[s
 
 def renew(task: Task, who: Claimant, *, now: str, ttl: float) -> Task:
     """The task with the holder's lease prolonged, never shortened."""
-    claim = task.claim
-    if claim is None or not is_live(claim, now) or not holds(claim, who):
+    claim = live(task, now)
+    if claim is None or not holds(claim, who):
         raise NotHolder(task=task.id, actor=who.actor)
     return replace(task, claim=replace(claim, expires=max(claim.expires, later(now, ttl))))
 
@@ -87,19 +97,18 @@ def lapse(task: Task) -> Task:
 def check_holder(task: Task, who: Claimant, *, now: str, token: int | None, force: bool) -> None:
     """Whether `who` may change the task: nobody else holds it, and a token given is still the one.
 
-    With `force` another's claim is overruled (the caller journals it); a wrong token never is.
+    With `force` another's claim is overruled (the caller journals it); a wrong token never is. A token
+    is a demand and no key: another's right token does not open their claim.
     """
-    live = is_live(task.claim, now)
-    if token is not None and not (live and task.claim is not None and task.claim.token == token):
+    claim = live(task, now)
+    if token is not None and (claim is None or claim.token != token):
         raise StaleToken(task=task.id, token=token)
-    if live and not holds(task.claim, who) and not force and token is None:
-        raise claimed(task, now)
+    if claim is not None and not holds(claim, who) and not force:
+        raise claimed(task, claim, now)
 
 
-def claimed(task: Task, now: str) -> Claimed:
+def claimed(task: Task, claim: Claim, now: str) -> Claimed:
     """The answer to a loser: who holds the task, where, until when, and when to come back."""
-    claim = task.claim
-    assert claim is not None  # noqa: S101 - only called for a task with a live claim
     wait = (moment(claim.expires) - moment(now)).total_seconds()
     return Claimed(
         task=task.id,
@@ -107,9 +116,5 @@ def claimed(task: Task, now: str) -> Claimed:
         session=claim.session,
         worktree=claim.worktree,
         expires=claim.expires,
-        retry_after=max(1, round(wait)),
+        retry_after=math.ceil(wait),
     )
-
-
-def _ways_back(task: Task) -> str:
-    return "reopen" if task.status in (Status.COMPLETED, Status.FAILED) else "unblock"

@@ -133,7 +133,6 @@ KEYS: Final[Mapping[str, Field]] = {
 }
 
 AUTHORED: Final = tuple(f.name for f in FIELDS.values() if f.owner is Owner.AUTHORED)
-ASSESSMENTS: Final = ("scope", "risk", "impact", "level")
 
 _STATUS_SPELLINGS: Final[Mapping[str, Status]] = {
     "todo": Status.PENDING,
@@ -260,7 +259,8 @@ def _time(field: Field, raw: object) -> str:
     try:
         date.fromisoformat(word) if len(word) <= len("2026-01-01") else datetime.fromisoformat(word)
     except ValueError:
-        reason = f"{field.name} must be a date like 2026-01-31 or a time like 2026-01-31T10:00:00Z, not {word[:40]!r}"
+        wanted = "a date like 2026-01-31 or a time like 2026-01-31T10:00:00Z"
+        reason = f"{field.name} must be {wanted}, not {word[:40]!r}"
         raise ValueError(reason) from None
     return word
 

@@ -21,7 +21,7 @@ LAWFUL: Final[Mapping[Status, tuple[Status, ...]]] = {
 #: ends that a pending task reaches through in-progress, both steps journaled
 _THROUGH: Final = (Status.COMPLETED, Status.FAILED)
 
-#: work that needs every dependency to be completed
+#: work that needs every dependency to be completed before it is begun
 GATED: Final = (Status.IN_PROGRESS, Status.COMPLETED, Status.FAILED)
 
 #: statuses in which a claim may live on
@@ -43,6 +43,15 @@ def steps(status: Status, wanted: Status) -> tuple[Status, ...]:
     return ()
 
 
+def is_gated(task: Task, wanted: Status) -> bool:
+    """Whether `wanted` would begin the task, which every dependency has to be completed for.
+
+    A task that was begun before a dependency was added or reopened goes on.
+    """
+    waiting = task.status is Status.PENDING or (task.status is Status.BLOCKED and task.started is None)
+    return waiting and wanted in GATED
+
+
 def lawful_steps(task: Task, wanted: Status) -> tuple[Status, ...]:
     """The steps from the task's stored status; `Unlawful`, with the lawful ones named, if none."""
     path = steps(task.status, wanted)
@@ -58,12 +67,12 @@ def lawful_steps(task: Task, wanted: Status) -> tuple[Status, ...]:
 
 def move(task: Task, to: Status, *, now: str, reason: str | None = None) -> Task:
     """The task after one lawful transition: times and reason set, a claim ended where it must."""
-    begun = task.started or now
+    kept = task.started if to is Status.BLOCKED else task.started or now
     return replace(
         task,
         status=to,
         reason=reason if to in (Status.BLOCKED, Status.FAILED) else None,
-        started=None if to is Status.PENDING else begun if to is not Status.BLOCKED else task.started,
+        started=None if to is Status.PENDING else kept,
         completed=now if to is Status.COMPLETED else None,
         claim=task.claim if to in CLAIMABLE else None,
     )

@@ -6,11 +6,17 @@ stands and the merge says so; it never asks a clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from difflib import SequenceMatcher
 
-#: (base, ours, theirs) -> (merged, clean); lines, as `git merge-file` does it
+#: (base, ours, theirs) -> (merged, clean); lines, as `git merge-file --diff3` does it: where it is not
+#: clean, the merged text has conflict markers
 LineMerger = Callable[[bytes, bytes, bytes], tuple[bytes, bool]]
+
+#: what stands at one place of a list: in a gap any number of items, in an item's place one or none
+Slot = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +36,29 @@ def scalar(base: object, index: object, file: object) -> Merged:
     return Merged(index, clash=True)
 
 
-def union(base: Iterable[Hashable], index: Iterable[Hashable], file: Iterable[Hashable]) -> Merged:
+def union(base: Sequence[str], index: Sequence[str], file: Sequence[str]) -> Merged:
     """A set in written order: what F added and removed since B, done to D; never clashes."""
-    before, written = set(base), tuple(file)
-    removed = before - set(written)
+    plain = scalar(base, index, file)
+    if not plain.clash:
+        return plain
+    removed = set(base) - set(file)
     kept = [item for item in index if item not in removed]
-    added = [item for item in written if item not in before and item not in kept]
+    added = [item for item in file if item not in base and item not in kept]
     return Merged((*kept, *added))
 
 
 def latest(base: object, index: object, file: object) -> Merged:
-    """A derived time: the later one; an absent one is the earliest."""
-    merged = scalar(base, index, file)
-    if not merged.clash:
-        return merged
-    return Merged(max((value for value in (index, file) if isinstance(value, str)), default=None))
+    """A derived time: F==B keeps D, else the later of D and F stands; an absent one is the earliest."""
+    if file == base or not isinstance(file, str):
+        return Merged(index)
+    later = not isinstance(index, str) or _instant(file) > _instant(index)
+    return Merged(file if later else index)
+
+
+def _instant(text: str) -> datetime:
+    """An authored time as a moment: a day begins at midnight, a time without zone is UTC."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def lines(base: str, index: str, file: str, merger: LineMerger) -> Merged:
@@ -54,3 +68,43 @@ def lines(base: str, index: str, file: str, merger: LineMerger) -> Merged:
         return plain
     merged, clean = merger(base.encode(), index.encode(), file.encode())
     return Merged(merged.decode()) if clean else plain
+
+
+def ordered(base: Sequence[object], index: Sequence[object], file: Sequence[object]) -> Merged:
+    """A list by its items, each place merged as one value; D stays where one place clashes.
+
+    What both sides put into the same gap clashes too: nobody knows which comes first.
+    """
+    plain = scalar(base, index, file)
+    if not plain.clash:
+        return plain
+    ours, theirs = _slots(base, index), _slots(base, file)
+    places = zip(_resting(base), ours, theirs, strict=True)
+    merged = [scalar(*place) for place in places]
+    if any(place.clash for place in merged):
+        return plain
+    items = [item for place in merged if isinstance(place.value, tuple) for item in place.value]
+    return Merged(items if isinstance(index, list) else tuple(items))
+
+
+def _resting(base: Sequence[object]) -> list[Slot]:
+    """The slots of a list: a gap before each item, the item, and the gap behind the last."""
+    slots: list[Slot] = [()]
+    for item in base:
+        slots += [(item,), ()]
+    return slots
+
+
+def _slots(base: Sequence[object], new: Sequence[object]) -> list[Slot]:
+    """What stands in each slot of the base afterwards."""
+    slots = _resting(base)
+    before, after = [repr(item) for item in base], [repr(item) for item in new]
+    for tag, start, end, first, last in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if tag == "equal":
+            continue
+        news = list(new[first:last])
+        for place in range(start, end):
+            slots[2 * place + 1] = tuple(news[:1])
+            news = news[1:]
+        slots[2 * end] = tuple(news)
+    return slots

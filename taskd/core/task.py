@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-
 NO_EXTRA: Final[Mapping[str, object]] = MappingProxyType({})
 
 
