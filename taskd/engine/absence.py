@@ -75,7 +75,7 @@ def decide_absence(site: Site, place: Place, paths: Sequence[str], now_ns: int) 
         if place.key == WORKSPACE:
             _put_back(txn, place, gone)
             return []
-        if site.rules.layout != SHARED or not place.root.parent.is_dir():
+        if site.rules.layout != SHARED or not site.is_standing(place):
             return []
         if _is_suspicious(place, txn, gone):
             _hold(site, txn, place, gone)

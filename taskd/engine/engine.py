@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, cast
@@ -304,10 +304,21 @@ class Engine:
             self.fill_place(place)
 
     def fill_place(self, place: Place) -> None:
-        """Have a place given every task it has no file of, if live state is written there at all."""
-        if writeback.is_target(self.site, place):
-            place.root.mkdir(parents=True, exist_ok=True)  # so that it can be watched before the first task
-            writeback.fill(self.site, place)
+        """Have a place given every task it has no file of, if live state is written there at all.
+
+        A directory that had files and vanished is none to be filled: that is decided as an absence.
+        """
+        if not writeback.is_target(self.site, place) or self._has_vanished(place):
+            return
+        with suppress(OSError):  # told for each file that cannot be written
+            writeback.make_root(self.site, place)  # so that it can be watched before the first task
+        writeback.fill(self.site, place)
+
+    def _has_vanished(self, place: Place) -> bool:
+        if place.root.is_dir():
+            return False
+        with self.site.db.read() as view:
+            return not self.site.is_standing(place) or bool(view.bases(place.key))
 
     def counts(self) -> dict[str, Any]:
         """What `sync` tells: tasks by status, problems, conflicts, holds, and the branch's tip."""

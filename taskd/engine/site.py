@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -121,6 +122,14 @@ class Site:
             if place.worktree is not None and below.startswith(f"{place.worktree.path}/")
         ]
         return max(inside, key=lambda place: len(str(place.root)), default=None)
+
+    def is_standing(self, place: Place) -> bool:
+        """Whether what holds a place is there: its worktree with the `.git` in it, or our own directory.
+
+        Who makes a directory asks first: a worktree that is being removed must not come back in part.
+        """
+        holder = self.state_dir if place.worktree is None else place.worktree.path / ".git"
+        return os.path.lexists(holder)
 
     def tracked(self, place: Place) -> frozenset[str]:
         """The paths below a place's root that git tracks there; read anew when its index changed."""

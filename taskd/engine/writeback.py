@@ -7,6 +7,7 @@ settles.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -191,12 +192,19 @@ def _attempt(site: Site, write: Write, *, durable: bool) -> exchange.Outcome | N
         if write.wanted is None:
             return exchange.remove(root, write.path, write.expected or "", linger=True)
         if write.expected is None:
-            root.mkdir(parents=True, exist_ok=True)
+            make_root(site, write.place)
             return exchange.create(root, write.path, write.wanted, durable=durable)
         return exchange.replace(root, write.path, write.expected, write.wanted, linger=True, durable=durable)
     except OSError as error:
         site.log.warning("replica.failed", worktree=write.place.key, path=write.path, reason=str(error))
         return None
+
+
+def make_root(site: Site, place: Place) -> None:
+    """Make a place's directory; FileNotFoundError when what should hold it is gone."""
+    if not site.is_standing(place):
+        raise FileNotFoundError(errno.ENOENT, "its worktree is gone", str(place.root))
+    place.root.mkdir(parents=True, exist_ok=True)
 
 
 def _close(
