@@ -6,6 +6,7 @@ until it has settled, what is missing until its grace is over, what is gated unt
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -27,6 +28,8 @@ from taskd.repo.watch import Watcher
 
 TIME_GAP: Final = 30.0  # seconds between two ticks that mean the machine or the process slept
 TROUBLE_PAUSE: Final = 0.5  # seconds of rest after a failed turn, so that trouble does not become load
+ROUND_REST: Final = 0.1  # seconds between two rounds of write back at most, while calls keep coming
+ROUND_SHARE: Final = 2.0  # times the length of a round that the loop rests then: a third of the time is its
 REREAD: Final = 0.1  # seconds until a file that was just being written is read again
 SYNC_POLL: Final = 0.02  # seconds between looks at what a sync waits for
 IDLE: Final = 60.0  # seconds the loop sleeps at most; the schedule wakes it every second anyway
@@ -63,6 +66,9 @@ class Keeper:
     _scans: set[str] = field(default_factory=set)
     _rechecks: dict[tuple[str, str], float] = field(default_factory=dict)
     _behind: bool = True
+    #: calls carried out since the last round of write back began
+    _commands: int = 0
+    _next_round: float = 0.0
     _last_tick: float = field(default_factory=time.monotonic)
     _facts: tuple[object, ...] = ()
     _rest_until: float = 0.0
@@ -95,6 +101,11 @@ class Keeper:
     def post(self, name: str) -> None:
         """A periodic job is due."""
         self._tell("job", name)
+
+    def commanded(self, calls: int) -> None:
+        """So many calls changed the index."""
+        self._commands += calls
+        self.changed()
 
     def changed(self) -> None:
         """The index changed: replicas and branch are behind."""
@@ -169,11 +180,12 @@ class Keeper:
         now = time.monotonic()
         if now < self._rest_until:
             return self._rest_until - now
-        if self._messages or self._behind:
+        if self._messages or (self._behind and now >= self._next_round):
             return 0.0
         if self._scans:
             return GATE_POLL if self._all_gated() else 0.0
         due = [t for t in (self.touches.next_due(), self.absences.next_due()) if t is not None]
+        due += [self._next_round] if self._behind else []
         due += [*self._rechecks.values(), now + SYNC_POLL if self._syncs else now + IDLE]
         return max(0.0, min(due) - now)
 
@@ -267,7 +279,8 @@ class Keeper:
     def _look_around(self) -> None:
         """Learn of worktrees that came, moved or went. Cheap when nothing did."""
         site = self.engine.site
-        if self._facts == _worktree_facts(site.repository.common_dir, site.places.values()):
+        records = _record_facts(site.repository.common_dir)
+        if self._facts == (records, _place_facts(site.places.values())):
             return
         before = set(site.places)
         with self.engine.working():
@@ -281,7 +294,8 @@ class Keeper:
             self.log.info("worktree.found", worktree=place.key, path=str(place.root))
             self._scans.add(place.key)
         self._watch_everything()
-        self._facts = _worktree_facts(site.repository.common_dir, site.places.values())
+        # the records as they were before git was asked: what changed meanwhile is seen next time
+        self._facts = (records, _place_facts(site.places.values()))
 
     def _watch_everything(self) -> None:
         site = self.engine.site
@@ -373,13 +387,20 @@ class Keeper:
         """Step 6, one round when there is something; what is left is done in the next turn."""
         if not self._behind:
             return
-        self._behind = False
+        begun = time.monotonic()
+        if begun < self._next_round:
+            return
+        self._behind, self._commands = False, 0
         if not self.engine.behind():
             return
         with self.engine.working():
             if self.engine.write_back():
                 self._behind = True  # set only: a command may have set it meanwhile
         self._read_again()
+        if self._commands:
+            # Somebody is calling: what they change is written together, and they are not slowed down.
+            now = time.monotonic()
+            self._next_round = now + min(ROUND_REST, ROUND_SHARE * (now - begun))
 
     # -- sync
 
@@ -433,12 +454,26 @@ class Keeper:
         return None
 
 
-def _worktree_facts(common_dir: Path, places: Iterable[Place]) -> tuple[object, ...]:
-    """What changes when a worktree comes, moves or goes; some stats, no git."""
-    return (
-        _mtime(common_dir / "worktrees"),
-        *((str(place.root), _identity(place.root.parent)) for place in places),
-    )
+def _record_facts(common_dir: Path) -> tuple[object, ...]:
+    """What changes when a worktree comes, moves or goes; some stats, no git.
+
+    A worktree is on record before it is there, so the `.git` each record leads to is looked at too.
+    """
+    records = sorted((common_dir / "worktrees").glob("*/gitdir"))
+    return (_mtime(common_dir / "worktrees"), *((str(record), _led_to(record)) for record in records))
+
+
+def _led_to(record: Path) -> tuple[int, ...] | None:
+    try:
+        found = (record.parent / os.fsdecode(record.read_bytes().rstrip())).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _place_facts(places: Iterable[Place]) -> tuple[object, ...]:
+    """What changes when a worktree that is served is taken away or exchanged by hand."""
+    return tuple((str(place.root), _identity(place.root.parent)) for place in places)
 
 
 def _mtime(path: Path) -> int | None:

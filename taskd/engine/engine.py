@@ -54,6 +54,8 @@ class Engine:
     lingering: list[tuple[str, str, str]] = field(default_factory=list)
     #: tasks of which a replica could not be written lately; tried again when somebody asks for it
     stuck: set[str] = field(default_factory=set)
+    #: places that were made and given their files once
+    _filled: set[tuple[Path, str]] = field(default_factory=set)
     _user: str | None = None
     _user_until: float = 0.0
 
@@ -312,13 +314,16 @@ class Engine:
             return
         with suppress(OSError):  # told for each file that cannot be written
             writeback.make_root(self.site, place)  # so that it can be watched before the first task
+        self._filled.add(_identity(place))
         writeback.fill(self.site, place)
 
     def _has_vanished(self, place: Place) -> bool:
         if place.root.is_dir():
             return False
+        if _identity(place) in self._filled or not self.site.is_standing(place):
+            return True
         with self.site.db.read() as view:
-            return not self.site.is_standing(place) or bool(view.bases(place.key))
+            return bool(view.bases(place.key))
 
     def counts(self) -> dict[str, Any]:
         """What `sync` tells: tasks by status, problems, conflicts, holds, and the branch's tip."""
@@ -373,6 +378,10 @@ class Engine:
         prefix = f"{path}/" if path and path != "." else ""
         with self.site.db.read() as view:
             return [base.path for base in view.bases(place.key) if base.path.startswith(prefix)]
+
+
+def _identity(place: Place) -> tuple[Path, str]:
+    return place.root, place.worktree.identity if place.worktree else ""
 
 
 def _is_news(base: Base | None, stamp: tuple[int, ...]) -> bool:
