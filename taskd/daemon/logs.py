@@ -9,7 +9,7 @@ import os
 import queue
 import sys
 import time
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Generator, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -145,7 +145,7 @@ def _tail(path: Path, count: int) -> tuple[list[bytes], int]:
     return data[:end].splitlines()[-count:], end
 
 
-def follow(path: Path, count: int, pause: float) -> Iterator[str]:
+def follow(path: Path, count: int, pause: float) -> Generator[str, None, None]:
     """The newest lines of the log, then every line as it comes, for ever; a rotation loses none.
 
     `pause` is the time in seconds between looks. The file need not be there yet.

@@ -191,7 +191,7 @@ class Daemon:
             replies = [wire.failed(error)] * len(requests)
         for request, reply in zip(requests, replies, strict=True):
             request.answer(reply)
-        self.keeper.changed()
+        self.keeper.commanded(len(requests))
 
     def describe(self) -> dict[str, object]:
         """`{pid, uptime, worktrees, queue, last_scan, mirror, store, memory}`; seconds and bytes."""
