@@ -209,7 +209,7 @@ class Project:
         assert answer.data is not None, answer.stderr
         return answer.data
 
-    def show(self, id: str, at: str = "main") -> Any:  # noqa: ANN401 - the field's own name; JSON
+    def show(self, id: str, at: str | Path = "main") -> Any:  # noqa: ANN401 - the field's own name; JSON
         """One task."""
         return self.taskd("show", id, at=at)
 
