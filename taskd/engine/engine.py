@@ -69,7 +69,7 @@ class Engine:
         """Settle what a killed process left, and learn where the worktrees are."""
         self.site.workspace.mkdir(parents=True, exist_ok=True)
         self.site.look_around()
-        recover.recover(self.site, self.clock_ns(), sweep=self.site.epoch is not None)
+        self._note(recover.recover(self.site, self.clock_ns(), sweep=self.site.epoch is not None))
 
     def scan(self, place: Place) -> Sighted:
         """Compare a place with its bases, by stamps; files whose stamp cannot be trusted are touched."""
@@ -108,16 +108,27 @@ class Engine:
 
         The replies are given when the transaction is on the disk, never before.
         """
-        authored = list[tuple[Desk, Place]]()
+        authored = list[writeback.Authored]()
         with self.site.writing() as txn:
             replies = [self._attempt(txn, call, authored) for call in calls]
+            opened = writeback.open_authored(self.site, txn, authored)
             crash.point("command.committing")
         crash.point("command.committed")
-        if authored:
-            with self.working():
-                for desk, place in authored:
-                    self._note(writeback.write_authored(self.site, place, desk.authored))
+        if opened:
+            self._write_authored(authored, opened)
         return replies
+
+    def _write_authored(self, authored: list[writeback.Authored], opened: list[writeback.Write]) -> None:
+        with self.working():
+            done = writeback.carry_out(self.site, opened)
+            self._note(done)
+            if not done.surprises:
+                return
+            for key, path in done.surprises:  # somebody was quicker: heard first, then written over that
+                self.ingest(self.site.places[key], [path])
+            with self.site.writing() as txn:
+                opened = writeback.open_authored(self.site, txn, authored)
+            self._note(writeback.carry_out(self.site, opened))
 
     def answer(self, call: wire.Call) -> wire.Reply:
         """Carry out a call that only reads, on a snapshot."""
@@ -130,7 +141,7 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - likewise
             return self._own_fault(call, error)
 
-    def _attempt(self, txn: Txn, call: wire.Call, authored: list[tuple[Desk, Place]]) -> wire.Reply:
+    def _attempt(self, txn: Txn, call: wire.Call, authored: list[writeback.Authored]) -> wire.Reply:
         request = call.caller.request_id
         try:
             if request is not None and (told := txn.reply(request)) is not None:
@@ -150,7 +161,7 @@ class Engine:
         return wire.failed(TaskdError(reason=f"{type(error).__name__}: {error}"))
 
     def _run(
-        self, row: Operation, view: View, call: wire.Call, authored: list[tuple[Desk, Place]]
+        self, row: Operation, view: View, call: wire.Call, authored: list[writeback.Authored]
     ) -> wire.Reply:
         place = self.site.place_of(Path(call.caller.directory))
         # An operation that only reads never calls what a view has not.
@@ -158,8 +169,9 @@ class Engine:
         who = self.claimant(call.caller, place, named=bool(named))
         desk = Desk(cast("Txn", view), self.site.rules, who, call.op, call.caller.token)
         data = row.run(desk, wire.build(row.params, call.params))
-        if desk.authored and place is not None:
-            authored.append((desk, place))
+        if place is not None:
+            written = desk.authored
+            authored += [writeback.Authored(place, id, fields, makes=not fields) for id, fields in written]
         return wire.Reply(data)
 
     def claimant(self, caller: wire.Caller, place: Place | None, *, named: bool) -> Claimant:
@@ -190,7 +202,7 @@ class Engine:
 
     def write_back(self) -> bool:
         """Step 6, one round; whether more is to be done."""
-        recover.recover(self.site, self.clock_ns(), sweep=False)
+        self._note(recover.recover(self.site, self.clock_ns(), sweep=False))
         done = writeback.write_back(self.site, self.stuck)
         self.stuck |= done.failed
         self._note(done)
@@ -355,7 +367,7 @@ class Engine:
         self.again |= set(done.surprises)
         self.lingering += done.lingering
         for edit in done.displaced:
-            recover.take_displaced(self.site, edit, self.clock_ns())
+            self.lingering += recover.take_displaced(self.site, edit, self.clock_ns())
 
     def _expand(self, place: Place, paths: Sequence[str]) -> list[str]:
         """Files for paths, directories resolved to the files below and the bases that were there."""

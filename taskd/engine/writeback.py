@@ -48,6 +48,20 @@ class Displaced:
     expected: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Authored:
+    """What a command set: fields for the task's document in the caller's place, to be made if `makes`."""
+
+    place: Place
+    task: str
+    fields: Mapping[str, object]
+    makes: bool = False
+
+    def joined(self, later: Authored) -> Authored:
+        """Both at once."""
+        return replace(later, fields={**self.fields, **later.fields}, makes=self.makes or later.makes)
+
+
 @dataclass(slots=True)
 class Written:
     """What came of a round: how many replicas were written, and what was found instead."""
@@ -68,7 +82,7 @@ def write_back(site: Site, skipping: Container[str] = ()) -> Written:
     with site.db.read() as view:
         errands = [errand for errand in view.errands(REPLICAS) if errand.task not in skipping]
         writes = plan_writes(site, view, [errand.task for errand in errands[:BATCH]])
-    return _carry_out(site, writes, errands[:BATCH], more=len(errands) > BATCH)
+    return _open_and_carry_out(site, writes, errands[:BATCH], more=len(errands) > BATCH)
 
 
 def fill(site: Site, place: Place) -> int:
@@ -151,11 +165,22 @@ def _path_at(place: Place, task: Task) -> str:
     return f"{task.path}/{task.id}.md" if task.path else f"{task.id}.md"
 
 
-def _carry_out(site: Site, writes: Sequence[Write], errands: Sequence[Errand], *, more: bool) -> Written:
+def _open_and_carry_out(
+    site: Site, writes: Sequence[Write], errands: Sequence[Errand], *, more: bool
+) -> Written:
+    if writes:
+        with site.writing() as txn:
+            writes = _open(txn, writes)
+    return carry_out(site, writes, errands, more=more)
+
+
+def carry_out(
+    site: Site, writes: Sequence[Write], errands: Sequence[Errand] = (), *, more: bool = False
+) -> Written:
+    """Do writes that are on record, move the bases, close the intents. The caller holds the write lock."""
     report = Written(more=more)
     if not writes and not errands:
         return report
-    writes = _record_intents(site, writes)
     crash.point("intent.open")
     rows = list[tuple[Write, exchange.Outcome | None]]()
     durable = len(writes) <= DURABLE_EACH
@@ -173,15 +198,13 @@ def _carry_out(site: Site, writes: Sequence[Write], errands: Sequence[Errand], *
     return report
 
 
-def _record_intents(site: Site, writes: Sequence[Write]) -> list[Write]:
-    if not writes:
-        return []
-    with site.writing() as txn:
-        now, opened = txn.now(), list[Write]()
-        for write in writes:
-            wanted = None if write.wanted is None else txn.keep(write.wanted)
-            intent = Intent(write.place.key, write.path, write.task, write.expected, wanted, now)
-            opened.append(replace(write, intent=txn.open_intent(intent)))
+def _open(txn: Txn, writes: Sequence[Write]) -> list[Write]:
+    """Put the writes on record."""
+    now, opened = txn.now(), list[Write]()
+    for write in writes:
+        wanted = None if write.wanted is None else txn.keep(write.wanted)
+        intent = Intent(write.place.key, write.path, write.task, write.expected, wanted, now)
+        opened.append(replace(write, intent=txn.open_intent(intent)))
     return opened
 
 
@@ -216,8 +239,7 @@ def _close(
     """Move the bases, close the intents; errands whose replicas could not be written stay."""
     with site.writing() as txn:
         for write, outcome in rows:
-            if write.intent:
-                txn.close_intent(write.intent)
+            txn.close_intent(write.intent)
             if outcome is None:
                 report.failed.add(write.task)
                 txn.put_problems(write.place.key, write.path, [_unwritable(txn, write)])
@@ -265,28 +287,38 @@ def is_target(site: Site, place: Place) -> bool:
     return any(place.key == target.key for target in _targets(site)) and site.rules.propagate == "all"
 
 
-def write_authored(site: Site, place: Place, authored: Sequence[tuple[str, Mapping[str, object]]]) -> Written:
-    """Write what a command set into the documents of its caller's own worktree, where git has none.
+def open_authored(site: Site, txn: Txn, authored: Iterable[Authored]) -> list[Write]:
+    """Put on record what commands have to write in their callers' own worktrees, where git has no file.
 
-    In the shared layout every worktree is written anyway. An empty set of fields makes the file.
+    In the same transaction as the commands: no errand stands behind these writes, only the intent. In
+    the shared layout every worktree is written anyway. `carry_out` does it, or after a crash `recover`.
     """
-    if site.rules.layout == SHARED or place.worktree is None:
-        return Written()
-    untouchable = _untouchable(site, place)
-    with site.db.read() as view:
-        writes = [w for id, fields in authored if (w := _authored_write(view, place, id, fields)) is not None]
-    return _carry_out(site, [w for w in writes if w.path not in untouchable], (), more=False)
+    if site.rules.layout == SHARED:
+        return []
+    gathered = dict[tuple[str, str], Authored]()
+    for one in authored:
+        before = gathered.get((one.place.key, one.task))
+        if one.place.worktree is not None:
+            gathered[one.place.key, one.task] = one if before is None else before.joined(one)
+    writes = [w for one in gathered.values() if (w := _authored_write(txn, one)) is not None]
+    return _open(txn, [w for w in writes if w.path not in _untouchable(site, w.place)])
 
 
-def _authored_write(view: View, place: Place, id: str, fields: Mapping[str, object]) -> Write | None:
-    mine = [base for base in view.bases_of(id) if base.worktree == place.key and base.text]
-    if not fields and not mine:
-        task = view.many([id])[id]
-        return Write(place, task.file, id, None, replica_text(view.text(task.text), task))
-    if not mine or mine[0].text is None:
+def _authored_write(view: View, one: Authored) -> Write | None:
+    task = view.many([one.task]).get(one.task)
+    if task is None or task.deleted_at is not None:
         return None
+    mine = next((b for b in view.bases_of(one.task) if b.worktree == one.place.key and b.text), None)
+    if mine is None or mine.text is None:
+        made = replica_text(view.text(task.text), task)
+        return Write(one.place, task.file, task.id, None, made) if one.makes else None
     try:
-        text = edit_all(view.text(mine[0].text), fields)
+        text = edit_all(view.text(mine.text), one.fields)
     except Uneditable:
         return None
-    return Write(place, mine[0].path, id, mine[0].text, text)
+    return None if text_hash(text) == mine.text else Write(one.place, mine.path, task.id, mine.text, text)
+
+
+def is_written_back(site: Site, place: Place, path: str) -> bool:
+    """Whether errands bring the replica at this path to what the index says."""
+    return any(place.key == target.key for target in _targets(site)) and path not in _untouchable(site, place)

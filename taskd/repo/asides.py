@@ -66,6 +66,18 @@ def settle(root: Path, aside: str, expected: str) -> bytes | None:
     return None if text is None or text_hash(text) == expected else text
 
 
+def peek(root: Path, aside: str, expected: str) -> bytes | None:
+    """The text of an `aside`, if it has another hash than `expected` by now, else None."""
+    with spot_of(root, _temp_path(aside)) as spot:
+        if spot is None:
+            return None
+        try:
+            text = openat.look(spot.fd, spot.name, CAP).text
+        except FileNotFoundError:
+            return None
+    return None if text is None or text_hash(text) == expected else text
+
+
 def in_use(root: Path, aside: str) -> bool:
     """Whether a program has an `aside` open for writing; False where the system cannot tell."""
     with spot_of(root, _temp_path(aside)) as spot:

@@ -44,7 +44,7 @@ STEPS: Final[dict[str, str]] = {
     "branch.before-swap": "the commit is in the object database, the branch has not moved",
     "branch.remembered": "the index knows what stands on the branch",
     # after a crash
-    "recover.settled": "a dead process's intents are closed, its temp files lie there still",
+    "recover.settled": "bases are in step with a dead process's intents, which are still open",
     "recover.before-discard": "the text of a temp file is kept, the file is about to go",
     "turn": "the keeper has done everything that was to be done for now",
 }
