@@ -234,15 +234,13 @@ def run_command(
         shown = _run(argv, session)
     except click.exceptions.Exit as leave:
         return leave.exit_code
-    except click.Abort:
-        return 130
     except BrokenPipeError:
         raise
     except click.exceptions.NoArgsIsHelpError as error:
         if not _wants_json(session, argv):
             err(_encoded(error.format_message() + "\n"))
             return int(UsageError.kind)  # a script that forgets the verb has a mistake
-        return _tell_error(CallError(reason="name a verb", command="taskd"), session, argv, err)
+        return _tell_error(CallError(reason=NO_VERB, command="taskd"), session, argv, err)
     except Exception as error:  # noqa: BLE001 - the last resort: whoever called is told, and gets an exit code
         told = _as_error(error)
         if told.code == INTERNAL:
@@ -263,7 +261,8 @@ class _Said(Shown):
 
 def _run(argv: Sequence[str], session: Session) -> _Said:
     config.check_environment(session.environ)
-    shown = taskd.main(list(argv), "taskd", standalone_mode=False, obj=session)
+    with taskd.make_context("taskd", list(argv), obj=session) as context:
+        shown = taskd.invoke(context)
     if not isinstance(shown, Shown):
         raise click.exceptions.Exit(shown or 0)  # --help and --version give 0, `daemon run` its exit code
     words = "" if session.json else shown.text(session.terminal)
@@ -276,6 +275,7 @@ def _wants_json(session: Session, argv: Sequence[str]) -> bool:
 
 
 INTERNAL: Final = "internal"
+NO_VERB: Final = "name a verb"
 
 
 class FaultError(TaskdError):
@@ -290,7 +290,7 @@ def _as_error(error: Exception) -> TaskdError:
     if isinstance(error, TaskdError):
         return error
     if isinstance(error, click.UsageError):
-        reason = error.format_message().rstrip(".")
+        reason = error.format_message().rstrip(".").replace("Missing command", NO_VERB)
         command = error.ctx.command_path if error.ctx else "taskd"
         return CallError(reason=reason[:1].lower() + reason[1:], command=command)
     if isinstance(error, OSError) and error.strerror:
