@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -159,16 +160,18 @@ class Project:
 
     def start(self, **env: str) -> None:
         """Have the daemon run and answer."""
-        self.launch(**env)
+        self.launch(env=env)
         self.await_daemon()
 
-    def launch(self, *prefix: str, top: Path | None = None, **env: str) -> subprocess.Popen[bytes]:
+    def launch(
+        self, *prefix: str, top: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         """Start the daemon's process, behind `prefix` if that is given, without waiting for it."""
         with (self.base / "daemon.out").open("ab") as output:
             self.daemon = subprocess.Popen(
                 [*prefix, *FULL, "-C", str(top or self.top), "daemon", "run"],
                 cwd=self.base,
-                env={**os.environ, **self.env, **env},
+                env={**os.environ, **self.env, **(env or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -309,6 +312,14 @@ def save_files(project: Project, files: Mapping[str, str | bytes]) -> None:
     """Save several task files in the main worktree."""
     for name, text in files.items():
         project.save(name, text)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """The lock file is held by this process inside the block."""
+    with path.open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
@@ -16,7 +15,7 @@ from typing import Final
 
 import pytest
 
-from tests.system.project import FULL, PATIENCE, TREES, Git, Project, task_text, wait_for
+from tests.system.project import FULL, PATIENCE, TREES, Git, Project, locked, task_text, wait_for
 
 END_LIMIT: Final = 10.0  # seconds for the end of a daemon, which promises 5 on a machine that is not busy
 MANY: Final = 9_000  # files, at three events each more than the 16,384 that the kernel keeps
@@ -42,6 +41,12 @@ def save_some(project: Project, count: int, tree: str = "main") -> list[str]:
         project.save(f"{name}.md", task_text(name), tree)
     project.sync()
     return names
+
+
+def is_removed(directory: Path) -> bool:
+    """Remove a directory as far as that is possible while somebody works in it; whether it is gone."""
+    shutil.rmtree(directory, ignore_errors=True)
+    return not directory.exists()
 
 
 def test_twenty_at_once(new_project: Make) -> None:
@@ -158,7 +163,7 @@ def test_ends_with_its_repository(new_project: Make) -> None:
     project.start()
     daemon = project.daemon
     assert daemon is not None
-    wait_for(lambda: shutil.rmtree(project.top, ignore_errors=True) or not project.top.exists())
+    wait_for(lambda: is_removed(project.top))
 
     assert daemon.wait(PATIENCE) == 0
     assert not project.top.exists()
@@ -342,10 +347,9 @@ def is_silent(listener: socket.socket, seconds: float) -> bool:
 def test_service_manager_is_told(new_project: Make, manager: tuple[socket.socket, str]) -> None:
     """It says when it is ready and when it ends, and pings while it works, not when its loop is stuck."""
     project, (listener, address) = new_project(), manager
-    project.launch(NOTIFY_SOCKET=address, WATCHDOG_USEC="1200000")
+    project.launch(env={"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1200000"})
     ready, pings = hear(listener), [hear(listener) for _ in range(5)]
-    with (project.state / "write.lock").open("r+b") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(project.state / "write.lock"):
         project.save("stuck.md", task_text("stuck"))
         wait_for(lambda: is_silent(listener, 1.2), "no pings for as long as the manager waits")
         answered = project.run("list").code
