@@ -246,7 +246,9 @@ def run_command(
         if told.code == INTERNAL:
             fault(error)
         return _tell_error(told, session, argv, err)
-    for remark in dict.fromkeys([*config.unknown_variables(session.environ), *shown.remarks]):
+    for remark in dict.fromkeys(
+        [*config.unknown_variables(session.environ), *session.remarks, *shown.remarks]
+    ):
         err(_envelope("remark", "message", remark) if session.json else _encoded(f"taskd: {remark}\n"))
     session.out(_envelope(shown.kind, "data", shown.data) if session.json else _encoded(shown.words))
     return shown.code

@@ -1,4 +1,4 @@
-"""The full program: runs a command in this process, or for a caller of the daemon."""
+"""The full program: runs a command in this process."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from taskd import client, frames
+from taskd.cli import process, verbs, work  # noqa: F401 - they register themselves
 from taskd.cli.app import run_command
 from taskd.cli.session import Session, Terminal
 
 
 def main(argv: Sequence[str]) -> int:
     """Run a command line in this process; the exit code."""
-    from taskd.cli import process, verbs, work  # noqa: F401, PLC0415 - they register themselves
-
     try:
         session = Session(Path.cwd(), os.environ, _terminal(), sys.stdin.buffer.read, _writer(1))
         return run_command(argv, session, _writer(2), traceback.print_exception)
@@ -35,28 +33,6 @@ def _terminal() -> Terminal:
     except OSError:
         return Terminal()
     return Terminal(tty=True, columns=columns, colour=not os.environ.get("NO_COLOR"))
-
-
-def run_for(
-    call: frames.Call, submit: client.Submit, send: Callable[[bytes, bytes], None], log: Callable[..., object]
-) -> int:
-    """Run a command line inside the daemon for the caller that sent it."""
-    from taskd.cli import process, verbs, work  # noqa: F401, PLC0415 - they register themselves
-
-    session = Session(
-        Path(call.cwd),
-        call.env,
-        Terminal(call.out_tty, call.columns, call.out_tty and not call.env.get("NO_COLOR")),
-        lambda: call.stdin,
-        lambda data: send(b"O", data),
-        daemon=submit,
-    )
-    return run_command(
-        call.argv,
-        session,
-        lambda data: send(b"E", data),
-        lambda error: log("command.failed", verb=list(call.argv[:1]), error=repr(error)),
-    )
 
 
 def _writer(number: int) -> Callable[[bytes], None]:

@@ -14,7 +14,7 @@ import click
 from taskd import client
 from taskd.cli import show
 from taskd.cli.app import CallError, Verbs, taskd
-from taskd.cli.main import run_for
+from taskd.cli.hosted import run_for
 from taskd.cli.session import Session, Shown, Terminal, lines
 from taskd.config import ENVIRONMENT, Loaded, tasks_directory
 from taskd.daemon import control
@@ -47,7 +47,7 @@ def init(session: Session, /, tasks_dir: str | None, *, dry_run: bool, shared: b
             told += ["next: `taskd daemon start`, or `taskd service install` to have it always"]
         return lines(told)
 
-    return Shown("init", report, text, remarks=home.loaded.warnings)
+    return Shown("init", report, text)
 
 
 def _directory(word: str) -> str:
@@ -104,7 +104,7 @@ def config_list(session: Session, /, *, sources: bool) -> Shown:
         table = [(str(r["key"]), _word(r["value"]), *((str(r["source"]),) if sources else ())) for r in rows]
         return show.table(("KEY", "VALUE", *(("SOURCE",) if sources else ())), table, terminal)
 
-    return Shown("config", rows, text, remarks=(*loaded.warnings, *_out_of_reach(session, loaded)))
+    return Shown("config", rows, text, remarks=tuple(_out_of_reach(session, loaded)))
 
 
 def _out_of_reach(session: Session, loaded: Loaded) -> list[str]:
@@ -141,7 +141,7 @@ def daemon_start(session: Session) -> Shown:
     started = control.start(home, session.environ)
     word = "started" if started.fresh else "runs already"
     facts = {"pid": started.pid, "started": started.fresh}
-    return Shown("daemon", facts, lambda _: f"{word}, pid {started.pid}\n", remarks=home.loaded.warnings)
+    return Shown("daemon", facts, lambda _: f"{word}, pid {started.pid}\n")
 
 
 @daemon.command("stop")
@@ -162,7 +162,7 @@ def daemon_restart(session: Session) -> Shown:
     control.stop(home)
     started = control.start(home, session.environ)
     facts = {"pid": started.pid, "started": started.fresh}
-    return Shown("daemon", facts, lambda _: f"restarted, pid {started.pid}\n", remarks=home.loaded.warnings)
+    return Shown("daemon", facts, lambda _: f"restarted, pid {started.pid}\n")
 
 
 @daemon.command("status")

@@ -50,6 +50,8 @@ class Session:
     token: int | None = None
     request_id: str | None = None
     directories: list[str] = field(default_factory=list)
+    #: sentences for standard error that came up on the way
+    remarks: list[str] = field(default_factory=list)
 
     @property
     def directory(self) -> Path:
@@ -62,8 +64,10 @@ class Session:
         return place
 
     def home(self) -> client.Home:
-        """The repository of the command's directory."""
-        return client.find_home(self.directory, self.environ)
+        """The repository of the command's directory; what is odd about its settings is remarked on."""
+        found = client.find_home(self.directory, self.environ)
+        self.remarks += found.loaded.warnings
+        return found
 
     def call(self, op: str, params: object | None = None) -> Any:  # noqa: ANN401 - JSON of the operation
         """Carry out an operation and give its data; raises what it refuses."""

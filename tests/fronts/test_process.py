@@ -178,6 +178,19 @@ def test_config_list(fresh: Cli) -> None:
     assert f"{fresh.at}/.taskd.toml:2: there is no setting 'laese'; did you mean lease?" in printed.err
 
 
+def test_unknown_setting_warns_once(fresh: Cli) -> None:
+    """A setting nobody knows is told on standard error, once a command, and nothing else changes."""
+    fresh("init")
+    (fresh.at / ".taskd.toml").write_text("laese = 3\n")
+
+    told = [fresh(*words.split()) for words in ("sync", "add x --id warned", "where", "daemon stop")]
+
+    assert [one.code for one in told] == [0] * 4
+    assert {one.err for one in told} == {
+        f"taskd: {fresh.at}/.taskd.toml:1: there is no setting 'laese'; did you mean lease?\n"
+    }
+
+
 def test_wrong_setting_stops_every_verb(fresh: Cli) -> None:
     """A setting that cannot be is an error of every verb, with file and line, and nothing is done."""
     fresh("init")
