@@ -131,7 +131,7 @@ def message(news: Sequence[Entry], tasks: int) -> str:
 
 def _told(entry: Entry) -> str:
     told = change_line(entry.field, entry.old, entry.new)
-    return f"{entry.task}: {told} ({_one_line(entry.actor)})"
+    return f"{entry.task}: {_one_line(told)} ({_one_line(entry.actor)})"
 
 
 def _one_line(text: str) -> str:

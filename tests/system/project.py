@@ -88,6 +88,8 @@ class Project:
     git: Git
     daemon: subprocess.Popen[bytes] | None = None
     env: dict[str, str] = field(default_factory=dict)
+    #: where its daemon is started, if that is not the main worktree
+    served: Path | None = None
 
     # -- places
 
@@ -160,18 +162,16 @@ class Project:
 
     def start(self, **env: str) -> None:
         """Have the daemon run and answer."""
-        self.launch(env=env)
+        self.launch(**env)
         self.await_daemon()
 
-    def launch(
-        self, *prefix: str, top: Path | None = None, env: Mapping[str, str] | None = None
-    ) -> subprocess.Popen[bytes]:
+    def launch(self, *prefix: str, **env: str) -> subprocess.Popen[bytes]:
         """Start the daemon's process, behind `prefix` if that is given, without waiting for it."""
         with (self.base / "daemon.out").open("ab") as output:
             self.daemon = subprocess.Popen(
-                [*prefix, *FULL, "-C", str(top or self.top), "daemon", "run"],
+                [*prefix, *FULL, "-C", str(self.served or self.top), "daemon", "run"],
                 cwd=self.base,
-                env={**os.environ, **self.env, **(env or {})},
+                env={**os.environ, **self.env, **env},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

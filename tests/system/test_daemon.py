@@ -347,7 +347,7 @@ def is_silent(listener: socket.socket, seconds: float) -> bool:
 def test_service_manager_is_told(new_project: Make, manager: tuple[socket.socket, str]) -> None:
     """It says when it is ready and when it ends, and pings while it works, not when its loop is stuck."""
     project, (listener, address) = new_project(), manager
-    project.launch(env={"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1200000"})
+    project.launch(NOTIFY_SOCKET=address, WATCHDOG_USEC="1200000")
     ready, pings = hear(listener), [hear(listener) for _ in range(5)]
     with locked(project.state / "write.lock"):
         project.save("stuck.md", task_text("stuck"))

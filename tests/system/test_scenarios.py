@@ -203,7 +203,8 @@ def test_s25_no_words_are_commands(shared: Project, tmp_path: Path, name: str) -
     shared.sync()
 
     assert shared.show(id)["name"] == named
-    assert named in shared.git(shared.top, "log", "-20", "--format=%B", "refs/heads/taskd/workspace")
+    told = shared.git(shared.top, "log", "-5", "--format=%B", "refs/heads/taskd/workspace")
+    assert f"Actor: {named[:40].strip()}\n" in told
     assert not trap.exists()
 
 

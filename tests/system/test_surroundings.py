@@ -116,11 +116,11 @@ def served(
     top: Path, base: Path, git: Git, check: Callable[[Project], None], *, init: str = "--shared"
 ) -> None:
     """Set a repository up, run its daemon, and look whether the main things work there."""
-    project = Project(base, git)
+    project = Project(base, git, served=top)
     answer: Answer = run_taskd(["init", init], top)
     assert answer.code == 0, answer
     try:
-        project.launch(top=top)
+        project.launch()
         wait_for(lambda: run_taskd(["daemon", "status"], top).code == 0)
         check(project)
     finally:
