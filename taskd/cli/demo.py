@@ -158,7 +158,7 @@ def show_save(stage: Stage, story: Story) -> None:
     begun = time.monotonic()
     _save(stage.root / "api" / "tasks" / "printer.md", PRINTER)
     _wait_for_text(stage, "printer.md", "Pretty, with two spaces")
-    story.seen("in main and web; 50 ms of it wait for you to finish saving", time.monotonic() - begun)
+    story.seen("in main and web, 50 ms of quiet after the save included", time.monotonic() - begun)
     story.do("web", "taskd list")
     listed, tasks = _listed(stage, stage.root / "web")
     if [(task["id"], task["status"]) for task in tasks] != [("parser", "pending"), ("printer", "blocked")]:
@@ -209,7 +209,7 @@ def show_switch(stage: Stage, story: Story) -> None:
     _, after = _listed(stage, web)
     if (web / "code.txt").read_text(encoding="utf-8") != "version 1\n" or before != after:
         raise NotSeenError(what=f"old code and unchanged tasks; before: {before}, after: {after}")
-    story.seen("code.txt is version 1; every field of every task is as it was", time.monotonic() - begun)
+    story.seen("code.txt is version 1; every task is as it was", time.monotonic() - begun)
 
 
 def show_kill(stage: Stage, story: Story) -> None:
@@ -234,7 +234,7 @@ def show_kill(stage: Stage, story: Story) -> None:
     stage.taskd(main, "sync")
     spent = time.monotonic() - begun
     _check_nothing_lost(stage)
-    story.seen(f"{NOTES} of {NOTES} are tasks in all three worktrees; the claim stands", spent)
+    story.seen(f"{NOTES} of {NOTES} are tasks everywhere; the claim stands", spent)
 
 
 def show_done(stage: Stage, story: Story) -> None:
