@@ -54,5 +54,6 @@ def changes(old: Task, new: Task) -> tuple[Change, ...]:
 
 
 def snapshot(task: Task) -> object:
-    """The whole task as a JSON value: what the journal keeps of a beginning or an end."""
-    return {name: plain(value) for name in (*FIELDS, "extra", "text") if (value := getattr(task, name))}
+    """The whole task as JSON, without what is empty: what the journal keeps of a beginning or an end."""
+    values = {name: plain(getattr(task, name)) for name in (*FIELDS, "modified", "extra", "text")}
+    return {name: value for name, value in values.items() if value not in (None, "", [], {})}

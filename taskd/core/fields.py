@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import math
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -18,6 +19,7 @@ from taskd.core.task import Criterion, Status
 
 NAME_LIMIT: Final = 500  # characters; a longer title is a body in disguise
 ID_LIMIT: Final = 100  # characters; with `.md` it fits every file system's 255 bytes many times
+SLUG_LENGTH: Final = 48  # characters of an id made from a title; it has to be typed
 LIST_LIMIT: Final = 1000  # entries of a tags, depends_on or criteria list; more is a mistake
 
 _SLUG: Final = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
@@ -174,9 +176,15 @@ def is_slug(word: str) -> bool:
 
 
 def slug_of(title: str) -> str:
-    """The id a title suggests: its first words in kebab case, `task` if nothing is left."""
-    words = re.findall(r"[a-z0-9]+", title.lower())
-    slug = "-".join(words)[:48].strip("-")
+    """The id a title suggests: its first words in kebab case without accents, `task` if none is left."""
+    plain = unicodedata.normalize("NFKD", title.lower())
+    words = re.findall(r"[a-z0-9]+", "".join(c for c in plain if not unicodedata.combining(c)))
+    slug = ""
+    for word in words:
+        longer = f"{slug}-{word}" if slug else word[:SLUG_LENGTH]
+        if len(longer) > SLUG_LENGTH:
+            break
+        slug = longer
     return slug or "task"
 
 

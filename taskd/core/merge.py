@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import SequenceMatcher
 
+from taskd.core.fields import LIST_LIMIT
+
 #: (base, ours, theirs) -> (merged, clean); lines, as `git merge-file --diff3` does it: where it is not
 #: clean, the merged text has conflict markers
 LineMerger = Callable[[bytes, bytes, bytes], tuple[bytes, bool]]
@@ -73,10 +75,11 @@ def lines(base: str, index: str, file: str, merger: LineMerger) -> Merged:
 def ordered(base: Sequence[object], index: Sequence[object], file: Sequence[object]) -> Merged:
     """A list by its items, each place merged as one value; D stays where one place clashes.
 
-    What both sides put into the same gap clashes too: nobody knows which comes first.
+    What both sides put into the same gap clashes too: nobody knows which comes first. Comparing takes
+    the square of the lengths, so very long lists are one value.
     """
     plain = scalar(base, index, file)
-    if not plain.clash:
+    if not plain.clash or max(len(base), len(index), len(file)) > LIST_LIMIT:
         return plain
     ours, theirs = _slots(base, index), _slots(base, file)
     places = zip(_resting(base), ours, theirs, strict=True)

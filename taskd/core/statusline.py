@@ -19,9 +19,10 @@ _STATUS_LINE: Final = re.compile(rb"status:[ \t]+([A-Za-z_-]+)[ \t]*(?:[ \t]#[^\
 #: a line behind which no quote or bracket is open: what follows at its beginning is a key
 _SURE_LINE: Final = re.compile(
     rb"""[ \t]*+(?:-[ \t]++)*+(?:[\w.-]++:(?:[ \t]++|(?=[\r\n])))?
-    (?: "[^"\\\r\n]*" | '[^'\r\n]*' | \[[^][{}"'\r\n]*\] | \{[^][{}"'\r\n]*\}
-      | [^][{}"'\s\#] (?: [^][{}"'\r\n] | (?<=\w)' )* )?
-    [ \t]*(?:\#[^\r\n]*)?[\r\n]*""",
+    (?: "[^"\\\r\n]*" | '[^'\r\n]*' | \{[^][{}"'\r\n]*\}
+      | \[ (?: [ \t]*+ (?: "[^"\\\r\n]*"[ \t]*+ | '[^'\r\n]*'[ \t]*+ | [^][{}"',\r\n]*+ ) (?:,|(?=\])) )*+ \]
+      | [^][{}"'\s\#] (?: [^][{}"'\r\n] | (?<=\w)' )*+ )?
+    [ \t]*+(?:\#[^\r\n]*)?[\r\n]*""",
     re.VERBOSE,
 )
 

@@ -25,10 +25,6 @@ from taskd.core.merge import LineMerger
 from taskd.core.plan import Head
 from taskd.errors import DocumentError, Uneditable
 
-#: one collision in a merged text: ours, base and theirs between four markers
-_COLLISION: Final = re.compile(
-    rb"^<{7}(?: [^\n]*)?\n(.*?)^\|{7}.*?^>{7}[^\n]*(?:\n|\Z)", re.DOTALL | re.MULTILINE
-)
 #: a comment on its own line, or behind a value without quotes
 _COMMENT: Final = re.compile(r"^(?:[^\"'#\r\n]*[ \t])?(#[^\r\n]*)", re.MULTILINE)
 
@@ -69,12 +65,27 @@ def _candidates(
         yield document
     elif base is not None:
         merged, clean = merger(base.text, head.text, document.text)
-        found = _opened(merged if clean else _COLLISION.sub(rb"\1", merged))
+        found = _opened(merged if clean else _ours(merged))
         if found is not None:
             yield found
-    found = _opened(head.text)
-    if found is not None:
-        yield found
+    yield _standing_document(head)
+
+
+def _standing_document(head: Head) -> Document:
+    document = read(head.text)
+    assert document is not None  # noqa: S101 - the head's text was read when it became that
+    return document
+
+
+def _ours(merged: bytes) -> bytes:
+    """A merged text with the head's lines where lines collide."""
+    kept, theirs = list[bytes](), False
+    for line in merged.splitlines(keepends=True):
+        if line.startswith((b"<<<<<<<", b"|||||||", b">>>>>>>")):
+            theirs = line.startswith(b"|")
+        elif not theirs:
+            kept.append(line)
+    return b"".join(kept)
 
 
 def _opened(text: bytes) -> Document | None:
@@ -126,8 +137,7 @@ def _patched(
     head: Head, standing: Mapping[str, object], ours: Mapping[str, object]
 ) -> tuple[Document, frozenset[str]]:
     """The head's text with each field set that can be, and the fields that cannot."""
-    found, failed = read(head.text), set[str]()
-    assert found is not None  # noqa: S101 - the head's text was read when it became that
+    found, failed = _standing_document(head), set[str]()
     for name, value in _off(found, standing, ours).items():
         changed = _corrected(found, {name: value})
         if changed is None:

@@ -11,8 +11,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from taskd.core import authored, lifecycle, merge, reconcile, request, weave
-from taskd.core.authored import authored_of
 from taskd.core.authored import authored as said_by
+from taskd.core.authored import authored_of
 from taskd.core.document import Document
 from taskd.core.fields import FIELDS, Merge
 from taskd.core.plan import TEXT, Plan
