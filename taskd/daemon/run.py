@@ -81,7 +81,11 @@ def _serve(home: local.Home, run_command: RunCommand, log: Any, environ: Mapping
         for warning in home.loaded.warnings:
             log.warning("config.unknown", reason=warning)
         daemon.notifier.ready(f"serving {home.top}")
-        daemon.work()
+        try:
+            daemon.work()
+        except Exception:
+            log.exception("daemon.failed", pid=os.getpid())
+            raise
         daemon.notifier.stopping()
         log.info("daemon.stopping", pid=os.getpid())
     return 0

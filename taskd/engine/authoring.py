@@ -14,7 +14,7 @@ from taskd.core.reconcile import with_authored
 from taskd.core.task import Task
 from taskd.core.texts import text_hash
 from taskd.engine.desk import Desk
-from taskd.errors import BadValue, Cycle, DocumentError, IdTaken, NotFound, Refused
+from taskd.errors import BadValue, Cycle, DocumentError, IdTaken, NotFound, Refused, Uneditable
 
 SUFFIX_LENGTH: Final = 4  # hex digits; two tasks of one name at one moment still differ
 TRIES: Final = 50  # suffixes tried before giving up; each has one chance in 65,536 to be taken
@@ -29,10 +29,10 @@ def add_task(desk: Desk, p: wire.Add) -> object:
     id = _wanted_id(desk, p.id) if p.id is not None else _new_id(desk, name)
     depends_on = _checked_edges(desk, id, known.pop("depends_on", ()))
     known = {"id": id, "name": name, "depends_on": depends_on, "created": desk.txn.now(), **known}
-    text = compose({key: value for key, value in known.items() if value is not None}, extra)
-    document = _read_back(text)
     directory = _directory(p.path)
     file = f"{directory}/{id}.md" if directory else f"{id}.md"
+    text = _composed(file, {key: value for key, value in known.items() if value is not None}, extra)
+    document = _read_back(text)
     task = with_authored(Task(id=id, name=name, file=file, text=desk.txn.keep(text)), document)
     made = desk.accept(None, task)
     desk.txn.enqueue("replicas", desk.txn.dependents([id])[id])
@@ -102,13 +102,27 @@ def restore_task(desk: Desk, p: wire.Remove) -> object:
 def _write(desk: Desk, task: Task, wanted: Mapping[str, object], *, force: bool) -> Task:
     """Edit the head's document in place and make the result the head."""
     old = desk.txn.text(task.text)
-    text = edit_all(old, wanted)
+    text = _edited(task.file, old, wanted)
     if text_hash(text) == task.text:
         return task
     document = _read_back(text)
     new = replace(with_authored(task, document), text=desk.txn.keep(text), modified=desk.txn.now())
     desk.authored.append((task.id, dict(wanted)))
     return desk.accept(task, new, forced=force)
+
+
+def _composed(file: str, known: Mapping[str, object], extra: Mapping[str, object]) -> bytes:
+    try:
+        return compose(known, extra)
+    except Uneditable as error:
+        raise Uneditable(**{**error.facts, "path": file}) from None
+
+
+def _edited(file: str, text: bytes, wanted: Mapping[str, object]) -> bytes:
+    try:
+        return edit_all(text, wanted)
+    except Uneditable as error:
+        raise Uneditable(**{**error.facts, "path": file}) from None
 
 
 def _sorted_out(values: Mapping[str, object]) -> tuple[dict[str, object], dict[str, object]]:

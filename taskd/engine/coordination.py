@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from taskd import wire
 from taskd.core import claims, lifecycle
@@ -14,6 +15,8 @@ from taskd.engine.desk import Desk
 from taskd.engine.reports import query_of
 from taskd.errors import BadValue, Blocked, NothingReady, Unlawful, UsageError
 from taskd.store.base import Txn
+
+LONGEST_LEASE: Final = 30 * 86400.0  # seconds; a month without a sign of life is nobody's work
 
 
 def claim_task(desk: Desk, p: wire.Claim) -> object:
@@ -127,8 +130,8 @@ def _leased(desk: Desk, task: Task) -> Task:
 def _ttl(desk: Desk, seconds: float | None) -> float:
     if seconds is None:
         return desk.rules.lease
-    if seconds <= 0:
-        raise BadValue(field="ttl", value=seconds, reason="a lease lasts some seconds at least")
+    if not 0 < seconds <= LONGEST_LEASE:
+        raise BadValue(field="ttl", value=seconds, reason=f"a lease lasts up to {LONGEST_LEASE:g} seconds")
     return seconds
 
 

@@ -30,7 +30,7 @@ class Setup:
         """The layout in one sentence."""
         if self.layout == SHARED:
             return f"{self.tasks_dir}/ is kept out of git and holds the same live files in every worktree"
-        return f"{self.tracked} tracked task files travel with their branches; taskd leaves them alone"
+        return f"task files ({self.tracked} tracked now) travel with their branches; taskd leaves them alone"
 
 
 def find_layout(git: Git, repository: Repository, tasks_dir: str, asked: str | None, top: Path) -> Setup:
