@@ -108,7 +108,7 @@ def open_engine(home: Home, log: Log | None = None) -> Engine:
     """An engine on a repository that is set up. Nothing is scanned yet."""
     home.require_set_up()
     home.state_dir.mkdir(mode=0o700, exist_ok=True)
-    git = Git(home.repository.common_dir)
+    git = Git(home.repository.common_dir, scratch=home.state_dir / "scratch")
     site = Site(
         repository=home.repository,
         state_dir=home.state_dir,

@@ -69,7 +69,10 @@ class Engine:
         """Settle what a killed process left, and learn where the worktrees are."""
         self.site.workspace.mkdir(parents=True, exist_ok=True)
         self.site.look_around()
-        self._note(recover.recover(self.site, self.clock_ns(), sweep=self.site.epoch is not None))
+        first = self.site.epoch is not None
+        if first:
+            self.site.git.clear_scratch()
+        self._note(recover.recover(self.site, self.clock_ns(), sweep=first))
 
     def scan(self, place: Place) -> Sighted:
         """Compare a place with its bases, by stamps; files whose stamp cannot be trusted are touched."""

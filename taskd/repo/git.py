@@ -15,6 +15,7 @@ import re
 import shlex
 import shutil
 import signal
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Container, Iterable, Iterator, Mapping
@@ -83,8 +84,12 @@ class Result:
 class Git:
     """Git in one directory. Any thread may call; close it to end the process that reads objects."""
 
-    def __init__(self, directory: Path, *, timeout: float = 30.0) -> None:
-        """Work in `directory`; a command that takes longer than `timeout` seconds is killed."""
+    def __init__(self, directory: Path, *, timeout: float = 30.0, scratch: Path | None = None) -> None:
+        """Work in `directory`; a command that takes longer than `timeout` seconds is killed.
+
+        Files that git is to merge lie below `scratch` meanwhile, else in the temp dir.
+        """
+        self.scratch = scratch
         self.directory = Path(os.path.abspath(directory))  # noqa: PTH100 - Path.absolute() keeps `..`
         self.timeout = timeout
         self._objects = Objects(self._reader, timeout)
@@ -102,6 +107,11 @@ class Git:
     def close(self) -> None:
         """End the process that reads objects; a later call starts another."""
         self._objects.close()
+
+    def clear_scratch(self) -> None:
+        """Take away what killed processes left there. No other may be merging now."""
+        if self.scratch is not None:
+            shutil.rmtree(self.scratch, ignore_errors=True)
 
     def objects(self) -> Objects:
         """The reader of objects of this repository, one process for as long as it is open."""
@@ -174,7 +184,9 @@ class Git:
         if any(b"\0" in text for text in (base, ours, theirs)):
             return ours, False
         names = [word for label in labels for word in ("-L", " ".join(label.split()) or "-")]
-        with tempfile.TemporaryDirectory(prefix="taskd-merge-") as directory:
+        if self.scratch is not None:
+            self.scratch.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="taskd-merge-", dir=self.scratch) as directory:
             files = [Path(directory, name) for name in ("ours", "base", "theirs")]
             for file, text in zip(files, (ours, base, theirs), strict=True):
                 file.write_bytes(text)
