@@ -15,7 +15,6 @@ import re
 import shlex
 import shutil
 import signal
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Container, Iterable, Iterator, Mapping
