@@ -288,7 +288,8 @@ class Engine:
     def sync(self, timeout: float, sleep: Callable[[float], None]) -> dict[str, Any]:
         """Take in everything that was saved before the call, write it back, mirror it.
 
-        Waits for gated worktrees and for absent files to be decided about, at most `timeout` seconds.
+        Waits for gated worktrees, for absent files to be decided about and for half-written ones to be
+        finished or called broken, at most `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
         missing = absence.Absences()
@@ -305,7 +306,7 @@ class Engine:
                 self.decide_absence(self.site.places[key], paths)
             self.fill_all()
             self.finish_replicas()
-            if not waiting and not len(missing):
+            if not waiting and not len(missing) and not self.again:
                 break
             if time.monotonic() > deadline:
                 raise StillGated(
