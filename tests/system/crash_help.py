@@ -38,7 +38,7 @@ Git = Callable[..., str]
 Script = Callable[["World"], None]
 
 
-def document(id: str, body: str = "", **fields: str) -> bytes:  # noqa: A002 - the field's own name
+def document(id: str, body: str = "", **fields: str) -> bytes:
     """A task file with its fields far enough apart for two of them to be changed at once."""
     known = {"id": id, "name": f"Task {id}", "priority": "medium", "risk": "low", "tags": "[a]", **fields}
     rows = "".join(f"{key}: {value}\n# about {key}\n" for key, value in known.items())
@@ -54,6 +54,10 @@ class World:
     layout: str = "shared"
     #: how the daemons that were ended ended
     deaths: list[int] = field(default_factory=list)
+    #: steps at which the next daemons are to die
+    crashes: list[str] = field(default_factory=list)
+    #: what happens between a death and the next start, once
+    meanwhile: Callable[[], None] | None = None
     daemon: subprocess.Popen[bytes] | None = None
     _home: client.Home | None = None
     _requests: int = 0
@@ -155,9 +159,9 @@ class World:
 
     # -- the daemon
 
-    def start(self, crash_at: str | None = None, kill_after: float | None = None) -> None:
-        """Start the daemon, to die at a step or some seconds after it is ready."""
-        armed = {VARIABLE: crash_at} if crash_at else {}
+    def start(self) -> None:
+        """Start the daemon, to die at the next of the steps given."""
+        armed = {VARIABLE: self.crashes.pop(0)} if self.crashes else {}
         armed |= {"TASKD_SETTLE": "0.02", "TASKD_MIRROR_INTERVAL": "0.05", "PYTHONFAULTHANDLER": "1"}
         with (self.base / "daemon.out").open("ab") as output:
             self.daemon = subprocess.Popen(
@@ -169,9 +173,12 @@ class World:
                 stderr=output,
             )
         self._await_ready(self.daemon)
-        if kill_after is not None:
-            self._killer = threading.Timer(kill_after, self.daemon.kill)
-            self._killer.start()
+
+    def kill_later(self, seconds: float) -> None:
+        """Have the daemon killed after a while."""
+        assert self.daemon is not None
+        self._killer = threading.Timer(seconds, self.daemon.kill)
+        self._killer.start()
 
     def ensure(self) -> None:
         """Start the daemon again if it died."""
@@ -179,6 +186,9 @@ class World:
         if self.daemon.poll() is not None:
             self.deaths.append(self.daemon.returncode)
             assert self.daemon.returncode == -signal.SIGKILL, self.output()
+            meanwhile, self.meanwhile = self.meanwhile, None
+            if meanwhile is not None:
+                meanwhile()
             self.start()
 
     def _await_ready(self, daemon: subprocess.Popen[bytes]) -> None:
@@ -237,7 +247,9 @@ class World:
     def _branch(self) -> dict[str, str]:
         ref = "refs/heads/taskd/workspace"
         names = self.git(self.top, "ls-tree", "-r", "-z", "--name-only", ref).split("\0")[:-1]
-        texts = {name: _timeless_text(self.git(self.top, "cat-file", "blob", f"{ref}:{name}")) for name in names}
+        texts = {
+            name: _timeless_text(self.git(self.top, "cat-file", "blob", f"{ref}:{name}")) for name in names
+        }
         # tasks of one age are listed in the order in which they came, which saves and commands race for
         texts["BOARD.md"] = "\n".join(sorted(texts.get("BOARD.md", "").splitlines()))
         return texts
@@ -246,12 +258,17 @@ class World:
 def _fields(task: Any) -> dict[str, object]:  # noqa: ANN401 - a task, whose mapping asdict cannot copy
     values = asdict(replace(task, extra={}))
     silent = ("revision", "text")  # two saves that are read at once are one revision
-    return {**{name: value for name, value in values.items() if name not in silent}, "extra": dict(task.extra)}
+    return {
+        **{name: value for name, value in values.items() if name not in silent},
+        "extra": dict(task.extra),
+    }
 
 
 def _told(entry: Entry) -> str:
-    values = [{k: v for k, v in value.items() if k != "text"} if isinstance(value, Mapping) else value
-              for value in (entry.old, entry.new)]
+    values = [
+        {k: v for k, v in value.items() if k != "text"} if isinstance(value, Mapping) else value
+        for value in (entry.old, entry.new)
+    ]
     if entry.field == "text":
         values = []
     told = (entry.task, entry.field, values, entry.actor, entry.worktree, entry.cause)

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import functools
 import random
+import shutil
 import signal
+import sys
+import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Final
 
 import pytest
 
 from taskd import wire
+from taskd.local import open_store
 from taskd.repo.crash import STEPS
+from taskd.repo.replicas import TEMP_PREFIX
 
 pytest.register_assert_rewrite("tests.system.crash_help")
 
-from tests.system.crash_help import Git, Script, World, document  # noqa: E402 - rewritten first
+from tests.system.crash_help import TREES, Git, Script, World, document  # noqa: E402 - rewritten first
 
+TEN: Final = 10  # times each step is to be hit in a soak
+#: seconds the scripts keep a daemon busy
+BUSY: Final = {"shared": 2.0, "tracked": 0.8}
+STEPS_OF_RECOVERY: Final = ("recover.settled", "recover.before-discard")
+STEPS_OF_SCRIPT: Final = tuple(step for step in STEPS if step not in STEPS_OF_RECOVERY)
+#: steps on the way of what a command writes into its caller's own file
+STEPS_OF_FILES: Final = tuple(
+    step for step in STEPS_OF_SCRIPT if step.startswith(("command.", "intent.", "exchange.", "create."))
+)
+#: steps that the script passes a single time
+ONCE: Final = ("absence.decided",)
 TASKS: Final = ("alpha", "beta", "gamma", "delta", "eta", "theta", "iota", "kappa", "lambda", "mu", "zeta")
 
 
@@ -67,11 +83,217 @@ def busy_tracked(world: World) -> None:
     world.taskd("set", "lambda", "priority=high", "risk=medium", at="main")
 
 
+def brief(world: World) -> None:
+    """A few saves and commands, none of them by the command line, which would itself recover."""
+    world.add_line("alpha.md", "A line from main.")
+    world.save("new-one.md", document("new-one"), "one")
+    world.call("set", wire.Set("beta", {"priority": "low"}))
+    world.call("add", wire.Add("Second", "second"))
+
+
+SCRIPTS: Final[dict[str, Script]] = {"shared": busy_shared, "tracked": busy_tracked, "brief": brief}
+
+
 def run(world: World, script: Script) -> dict[str, object]:
     """Run the script to its end, whatever happens to the daemon; what is the case then."""
     try:
+        world.start()
         script(world)
         world.call("sync")
     finally:
         world.stop()
     return world.state()
+
+
+def killed(world: World, script: Script, after: float) -> dict[str, object]:
+    """The same with a daemon that is killed some seconds after it was ready."""
+
+    def disturbed(world: World) -> None:
+        world.kill_later(after)
+        script(world)
+
+    return run(world, disturbed)
+
+
+NewWorld = Callable[..., World]
+
+
+@pytest.fixture(scope="module")
+def new_world(tmp_path_factory: pytest.TempPathFactory, git: Git) -> NewWorld:
+    """`new_world(script)` makes a repository that is set up for a script, without a daemon."""
+
+    def make(script: str = "shared") -> World:
+        layout = "tracked" if script == "tracked" else "shared"
+        world = World(tmp_path_factory.mktemp("crash") / "w", git, layout)
+        world.make(TASKS)
+        return world
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def undisturbed(new_world: NewWorld) -> Callable[[str], dict[str, object]]:
+    """`undisturbed(script)`: the state after the script when no daemon dies."""
+    return functools.cache(lambda script: run(new_world(script), SCRIPTS[script]))
+
+
+def passes(step: str) -> tuple[int, ...]:
+    """At which passes of a step to die: the first, and another that differs between steps."""
+    return (1,) if step in ONCE else (1, 2 + zlib.crc32(step.encode()) % 3)
+
+
+@pytest.mark.parametrize("step", STEPS_OF_SCRIPT)
+def test_killed_at(step: str, new_world: NewWorld, undisturbed: Callable[[str], dict[str, object]]) -> None:
+    """Killed at a step, at its first and at a later pass, the end state is that of the undisturbed run."""
+    expected = undisturbed("shared")
+    with ThreadPoolExecutor() as pool:
+        ended = list(pool.map(lambda number: run_to_death(new_world(), step, number), passes(step)))
+
+    for world, found in ended:
+        assert world.deaths == [-signal.SIGKILL], world.output()
+        assert found == expected, world.output()
+
+
+def run_to_death(world: World, step: str, number: int) -> tuple[World, dict[str, object]]:
+    """Run the script with a daemon that dies at one pass of a step."""
+    world.crashes = [f"{step}:{number}"]
+    return world, run(world, busy_shared)
+
+
+@pytest.mark.parametrize("step", STEPS_OF_FILES)
+def test_killed_tracked(
+    step: str, new_world: NewWorld, undisturbed: Callable[[str], dict[str, object]]
+) -> None:
+    """Where git tracks task files, what a command set is in its caller's file although it was killed."""
+    expected = undisturbed("tracked")
+    world = new_world("tracked")
+    world.crashes = [step]
+    found = run(world, busy_tracked)
+
+    assert world.deaths == [-signal.SIGKILL], world.output()
+    assert found == expected, world.output()
+
+
+@pytest.mark.parametrize("first", ["exchange.after-swap", "create.before-link"])
+@pytest.mark.parametrize("second", STEPS_OF_RECOVERY)
+def test_killed_recovering(
+    first: str, second: str, new_world: NewWorld, undisturbed: Callable[[str], dict[str, object]]
+) -> None:
+    """Killed again while it recovers from having been killed, it ends the same."""
+    expected = undisturbed("brief")
+    world = new_world("brief")
+    world.crashes = [first, second]
+    found = run(world, brief)
+
+    assert world.deaths == [-signal.SIGKILL] * 2
+    assert found == expected, world.output()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_killed_any_time(
+    seed: int, new_world: NewWorld, undisturbed: Callable[[str], dict[str, object]]
+) -> None:
+    """Killed at a moment that chance chose, it ends the same."""
+    layout = ("shared", "tracked")[seed % 2]
+    expected = undisturbed(layout)
+    world = new_world(layout)
+    found = killed(world, SCRIPTS[layout], random.Random(seed).uniform(0, BUSY[layout]))
+
+    assert found == expected, world.output()
+
+
+def late_line(world: World) -> None:
+    """An editor that had the old file open writes into it while no daemon runs."""
+    for temp in world.base.rglob(f"{TEMP_PREFIX}*alpha.md"):
+        with temp.open("ab") as file:
+            file.write(b"A late line.\n")
+
+
+@pytest.mark.parametrize("step", ["exchange.after-swap", "exchange.before-unlink"])
+@pytest.mark.parametrize("number", [1, 2])
+def test_late_edit(step: str, number: int, new_world: NewWorld) -> None:
+    """What an editor wrote into a file that had just been swapped out is in the task after the restart."""
+    world = new_world()
+    world.crashes, world.meanwhile = [f"{step}:{number}"], lambda: late_line(world)
+    run(world, lambda world: world.save("alpha.md", document("alpha", priority="critical")))
+    texts = {world.file("alpha.md", tree).read_bytes() for tree in TREES}
+
+    assert world.deaths == [-signal.SIGKILL]
+    assert texts == {document("alpha", "A late line.\n", priority="critical")}
+
+
+def everything_said(world: World) -> str:
+    """Every head, conflict and journal entry in one text."""
+    with open_store(world.home).read() as view:
+        heads = [view.task(id) for id in view.live()]
+        return repr((heads, view.conflicts(), view.journal()))
+
+
+def mayhem(world: World, chance: random.Random) -> list[str]:
+    """Save the same tasks in all worktrees, each file once, while the daemon is killed over and over."""
+    saves = [(id, tree) for id in TASKS for tree in TREES]
+    chance.shuffle(saves)
+    marks = []
+    for number, (id, tree) in enumerate(saves):
+        marks.append(f"Mark {number} of {id} in {tree}.")
+        if number % 3:
+            world.add_line(f"{id}.md", marks[-1], tree)
+        else:
+            world.rename_over(f"{id}.md", document(id, f"{marks[-1]}\n"), tree)
+        if number % 5 == 0:
+            world.call("sync")
+            world.kill_later(chance.uniform(0, 0.1))
+        world.call("set", wire.Set(chance.choice(TASKS), {"estimate": str(number)}), tree)
+    return marks
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_nothing_lost(seed: int, new_world: NewWorld) -> None:
+    """Every line that was saved is in a head, a conflict or the journal, and all worktrees agree."""
+    world = new_world()
+    marks = list[str]()
+    run(world, lambda world: marks.extend(mayhem(world, random.Random(seed))))
+    said = everything_said(world)
+
+    assert [mark for mark in marks if mark not in said] == []
+    assert world.state()["files of one"] == world.state()["files of main"] == world.state()["files of two"]
+    assert len(world.deaths) >= 3
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_soak(new_world: NewWorld, undisturbed: Callable[[str], dict[str, object]]) -> None:
+    """Every step is hit ten times and chance has a hundred tries, and it always ends the same."""
+    jobs = [(layout, step) for layout in BUSY for step in (*STEPS_OF_SCRIPT, *["any time"] * 5)]
+    with ThreadPoolExecutor(4) as pool:
+        hits = list(pool.map(lambda job: soak_step(job[0], job[1], new_world, undisturbed(job[0])), jobs))
+    counts = Counter[tuple[str, str]]()
+    for job, count in zip(jobs, hits, strict=True):
+        counts[job] += count
+    sys.stdout.write(f"\n\n| step | shared | tracked |\n|---|---|---|\n{table(counts)}\n")
+
+    assert [step for step in STEPS_OF_SCRIPT if counts["shared", step] < TEN] == []
+
+
+def soak_step(layout: str, step: str, new_world: NewWorld, expected: dict[str, object]) -> int:
+    """Have the daemon die at a step ten times, at as many of its passes as there are; how often it did."""
+    hits = number = tries = 0
+    while hits < TEN and tries < 2 * TEN:
+        tries, number = tries + 1, number + 1
+        world = new_world(layout)
+        if step == "any time":
+            found = killed(world, SCRIPTS[layout], random.uniform(0, BUSY[layout]))
+        else:
+            world.crashes = [f"{step}:{number}"]
+            found = run(world, SCRIPTS[layout])
+        assert found == expected, f"{layout} {step}:{number}\n{world.output()}"
+        hits += len(world.deaths)
+        number = number if world.deaths else 0  # it has no such pass: begin again
+        shutil.rmtree(world.base)
+    return hits
+
+
+def table(counts: Counter[tuple[str, str]]) -> str:
+    """The rows of docs/crashes.md."""
+    steps = dict.fromkeys(step for _, step in counts)
+    return "\n".join(f"| `{step}` | {counts['shared', step]} | {counts['tracked', step]} |" for step in steps)
