@@ -80,7 +80,10 @@ class Home:
 
 
 class StderrLog:
-    """Tells warnings on standard error in one line, and nothing else: for commands without a daemon."""
+    """Tells warnings on standard error in one line, and nothing else: for commands without a daemon.
+
+    A problem of a file is in the index, and the commands that are about files tell it themselves.
+    """
 
     def debug(self, event: str, **facts: object) -> None:
         """Say nothing."""
@@ -90,6 +93,8 @@ class StderrLog:
 
     def warning(self, event: str, **facts: object) -> None:
         """One line."""
+        if event == "problem.found":
+            return
         told = " ".join(f"{key}={value}" for key, value in facts.items())
         sys.stderr.write(f"taskd: {event} {told}\n")
 
