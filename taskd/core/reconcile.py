@@ -175,7 +175,6 @@ def _text_clash(base: Document | None, document: Document, head: Head) -> Clash:
 
 def _with_modified(task: Task, old: Task, said: str | None, now: str) -> Task:
     """A change of what people wrote moves `modified`: to what the document says, if that is news."""
-    if said != old.modified:
-        return replace(task, modified=said)
-    changed = replace(task, modified=None) != replace(old, modified=None)
-    return replace(task, modified=now if changed else said)
+    if said == old.modified and task == old:
+        return old
+    return replace(task, modified=said if said != old.modified else now)
