@@ -274,6 +274,7 @@ def sync(session: Session, timeout: float) -> Shown:
     data = session.call("sync", wire.Sync(timeout))
     found = session.call("problems") if data["problems"] else []
     shown = {**data, "problems": found}
-    remarks = (f"{len(found)} {'problem' if len(found) == 1 else 'problems'}; see `taskd problems`",) if found else ()
+    noun = "problem" if len(found) == 1 else "problems"
+    remarks = (f"{len(found)} {noun}; see `taskd problems`",) if found else ()
     told = f"in step: {data['tasks']} tasks, worktrees {', '.join(data['worktrees'])}\n"
     return Shown("sync", shown, lambda _: told, code=1 if data["duplicates"] else 0, remarks=remarks)

@@ -376,7 +376,7 @@ def test_sync_tells_duplicates(lone: Cli) -> None:
 
     printed = lone("sync")
 
-    assert (printed.code, "1 problems; see `taskd problems`" in printed.err) == (1, True)
+    assert (printed.code, "1 problem; see `taskd problems`" in printed.err) == (1, True)
     assert [row["id"] for row in lone.json("list", "--sort", "id")] == ["other", "twin"]
 
 
