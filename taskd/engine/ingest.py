@@ -385,7 +385,8 @@ class _Taker:
     def _reject(self, item: replicas.Reading, error: DocumentError) -> None:
         base = self.txn.base(self.place.key, item.path)
         known = base or Base(self.place.key, item.path, None, None, None)
-        self.txn.put_base(replace(known, stamp=_stamp(item)))
+        if base is None or base.stamp != _stamp(item):  # it is looked at in every scan: once is written
+            self.txn.put_base(replace(known, stamp=_stamp(item)))
         self._list_problem(item.path, error.line, error.reason, error.remedy, known.task)
 
     def _list_trouble(self, item: replicas.Trouble) -> None:
