@@ -1,147 +1,225 @@
-"""Locks, races and simultaneous writers; the numbers are those of the scenarios."""
+"""One winner, and no change lost: many real processes at once, with the daemon, without it, as it dies."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
-from tests.system.project import TREES, Git, Project, ended, locked
+from taskd.core.query import Query
+from taskd.core.task import Task
+from taskd.local import open_store
+
+pytest.register_assert_rewrite("tests.system.crash_help")
+
+from tests.system.crash_help import TASKD, TREES, Git, World  # noqa: E402 - rewritten first
+
+WORKER: Final = Path(__file__).with_name("race_worker.py")
+PATIENCE: Final = 100.0  # seconds for all that work at once
+#: tasks to drain and processes that do it, small here and in full with `-m soak`
+SMALL: Final = (200, 8)
+FULL: Final = pytest.param(1000, 16, marks=[pytest.mark.soak, pytest.mark.timeout(900)])
+
+NewWorld = Callable[[int], World]
 
 
-@pytest.mark.parametrize("alone", [False, True], ids=["daemon", "alone"])
-def test_s13_one_claim_wins(shared: Project, alone: bool) -> None:  # noqa: FBT001 - a parameter
-    """Of many simultaneous claims exactly one succeeds; every other is told by whom and until when."""
-    id = f"s13-{alone}".lower()
-    shared.taskd("add", "One winner", "--id", id)
-    env = {"TASKD_NO_DAEMON": "1"} if alone else {}
-    racers = [shared.started("claim", id, at=TREES[n % 3], TASKD_ACTOR=f"agent-{n}", **env) for n in range(8)]
-    answers = [ended(racer) for racer in racers]
+@pytest.fixture
+def new_world(tmp_path: Path, git: Git) -> Iterator[NewWorld]:
+    """`new_world(count)` makes a repository with so many ready tasks; a daemon that it starts is ended."""
+    made = list[World]()
 
-    winners = [answer.data["claim"]["holder"] for answer in answers if answer.code == 0]
-    told = {(a.code, a.error["code"], a.error["holder"]) for a in answers if a.code != 0}
-    assert told == {(5, "claimed", winners[0])}
-    assert len(winners) == 1
-    assert all(a.error["expires"] and a.error["retry_after"] > 0 for a in answers if a.code != 0)
+    def make(count: int) -> World:
+        made.append(World(tmp_path / "w", git))
+        made[-1].make([f"task-{number:04}" for number in range(count)])
+        return made[-1]
 
-
-def test_s14_no_lock_against_itself(new_project: Callable[..., Project]) -> None:
-    """Verbs that need the lock several times over do not wait for themselves."""
-    project = new_project("tracked")
-    for verb in (
-        ["add", "With file", "--id", "s14", "--file"],
-        ["set", "s14", "risk=low"],
-        ["status", "s14", "in-progress"],
-        ["sync"],
-        ["init"],
-        ["done", "s14"],
-        ["rm", "s14"],
-    ):
-        assert project.run(*verb, env={"TASKD_NO_DAEMON": "1"}).code == 0, verb
+    yield make
+    for world in made:
+        world.stop()
 
 
-def test_s15_killed_holder_frees_the_lock(shared: Project) -> None:
-    """A process that is killed while it holds the lock holds up nobody."""
-    code = f"import fcntl,time; f=open({str(shared.state / 'write.lock')!r}, 'r+b'); fcntl.flock(f, 2)"
-    holder = subprocess.Popen(
-        [sys.executable, "-c", f"{code}; print(1, flush=True); time.sleep(600)"], stdout=subprocess.PIPE
-    )
-    assert holder.stdout is not None
-    holder.stdout.readline()
-    waiting = shared.started("add", "After the kill", "--id", "s15-kill", TASKD_NO_DAEMON="1")
-    holder.kill()
-    holder.communicate()
-
-    assert ended(waiting).code == 0
-
-
-def test_s15_slow_holder_keeps_the_lock(shared: Project) -> None:
-    """A lock that is held stays held, however old its file looks."""
-    lock = shared.state / "write.lock"
-    with locked(lock):
-        os.utime(lock, (1, 1))
-        waiting = shared.started("add", "Waits", "--id", "s15-slow", TASKD_NO_DAEMON="1")
-        assert shared.run("show", "s15-slow").code == 4
-        with pytest.raises(subprocess.TimeoutExpired):
-            waiting.wait(1.0)
-
-    assert ended(waiting).code == 0
-
-
-def test_s16_repositories_do_not_mix(shared: Project, tracked: Project, tmp_path: Path, git: Git) -> None:
-    """Two repositories, and a clone of one, have a state of their own and do not wait for each other."""
-    git(tmp_path, "clone", "-q", tracked.top, "main")
-    clone = Project(tmp_path, git)
-    clone.alone("init", "--tracked")
-    shared.taskd("add", "Mine", "--id", "s16")
-
-    with locked(shared.state / "write.lock"):
-        clone.alone("add", "Mine too", "--id", "s16-clone")
-        tracked.taskd("add", "And mine", "--id", "s16-tracked")
-    ids = {
-        name: {task["id"] for task in p.taskd("list") if task["id"].startswith("s16")}
-        for name, p in {"shared": shared, "tracked": tracked, "clone": clone}.items()
-    }
-    assert ids == {"shared": {"s16"}, "tracked": {"s16-tracked"}, "clone": {"s16-clone"}}
-    assert len({p.taskd("where")["socket"] for p in (shared, tracked, clone)}) == 3
-
-
-UPDATER: Final = """
-import sys
-from pathlib import Path
-from taskd import client, wire
-connection = client.connect(client.find_home(Path(sys.argv[1])))
-who = wire.Caller(actor=sys.argv[2], session=None, directory=sys.argv[1], token=None, request_id=None)
-for number in range(1, 126):
-    given = wire.parameters(wire.Set("s17", {sys.argv[2]: str(number)}))
-    connection.submit(wire.Call("set", given, who)).unwrap()
-"""
-
-
-def test_s17_no_update_is_lost(shared: Project) -> None:
-    """1,000 updates of one task by 8 processes at once: all are in the journal, the last of each stands."""
-    shared.taskd("add", "Eight writers", "--id", "s17")
-    names = [f"key{number}" for number in range(8)]
-    writers = [
-        subprocess.Popen([sys.executable, "-c", UPDATER, str(shared.top), name], env=os.environ)
-        for name in names
-    ]
-    codes = [writer.wait(100) for writer in writers]
-
-    assert codes == [0] * 8
-    assert shared.show("s17")["extra"] == dict.fromkeys(names, "125")
-    assert len(shared.taskd("history", "s17")) >= 1000
-
-
-def test_s18_no_cycle_by_racing(shared: Project) -> None:
-    """Of two edges that together close a cycle, added at once, one is refused."""
-    for pair in range(5):
-        a, b = f"s18-a{pair}", f"s18-b{pair}"
-        shared.taskd("add", a, "--id", a)
-        shared.taskd("add", b, "--id", b)
-        env = {"TASKD_NO_DAEMON": "1"} if pair % 2 else {}
-        racers = [shared.started("dep", "add", a, b, **env), shared.started("dep", "add", b, a)]
-        answers = [ended(racer) for racer in racers]
-
-        assert sorted(answer.code for answer in answers) == [0, 5]
-        assert [answer.error["code"] for answer in answers if answer.code] == ["cycle"]
-
-
-def test_s42_twenty_writers(shared: Project) -> None:
-    """Twenty writers at once, half of them without the daemon: none fails, nothing is lost."""
-    shared.taskd("add", "Busy", "--id", "s42")
-    writers = [
-        shared.started(
-            "set", "s42", f"w{n}={n}", at=TREES[n % 3], **({"TASKD_NO_DAEMON": "1"} if n % 2 else {})
+@contextlib.contextmanager
+def workers(world: World, specs: Sequence[dict[str, Any]]) -> Iterator[list[subprocess.Popen[str]]]:
+    """Processes that have all begun and work from now on."""
+    found = [
+        subprocess.Popen(
+            [sys.executable, "-P", str(WORKER), json.dumps({"alone": False, **spec})],
+            cwd=world.base,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
-        for n in range(20)
+        for spec in specs
     ]
-    answers = [ended(writer) for writer in writers]
+    try:
+        for worker in found:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == "ready\n"
+        for worker in found:
+            assert worker.stdin is not None
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+        yield found
+    finally:
+        for worker in found:
+            worker.kill()
+            worker.communicate()
 
-    assert [answer.stderr for answer in answers if answer.code] == []
-    assert shared.show("s42")["extra"] == {f"w{n}": str(n) for n in range(20)}
+
+def replies(found: Sequence[subprocess.Popen[str]]) -> list[list[dict[str, Any]]]:
+    """What each of the processes was answered."""
+    said = [worker.communicate(timeout=PATIENCE)[0] for worker in found]
+    assert [worker.returncode for worker in found] == [0] * len(found)
+    return [json.loads(text) for text in said]
+
+
+def drainers(world: World, count: int, *, alone: bool = False) -> list[dict[str, Any]]:
+    """Processes of different worktrees that claim until nothing is left; with `alone` every other one.
+
+    Those with the daemon are so much faster that they pause then, or nothing would be left for the others.
+    """
+    return [
+        {
+            "directory": str(world.base / TREES[number % len(TREES)]),
+            "actor": f"agent-{number}",
+            "alone": alone and number % 2 == 1,
+            "drain": True,
+            "pause": 0.1 if alone and number % 2 == 0 else 0,
+        }
+        for number in range(count)
+    ]
+
+
+def tasks_of(world: World) -> list[Task]:
+    """Every live task as the index has it."""
+    with open_store(world.home).read() as view:
+        return view.tasks(Query(sort="id"))
+
+
+def holders(world: World) -> dict[str, str]:
+    """Who holds each claimed task."""
+    return {task.id: task.claim.holder for task in tasks_of(world) if task.claim is not None}
+
+
+def claims(specs: Sequence[dict[str, Any]], said: Sequence[list[dict[str, Any]]]) -> list[tuple[str, str]]:
+    """(task, actor) of every claim that a process was told it has."""
+    return sorted(
+        (row["data"]["id"], spec["actor"]) for spec, rows in zip(specs, said, strict=True) for row in rows
+    )
+
+
+def wait_for_claims(world: World, count: int) -> None:
+    """Wait until so many tasks are claimed."""
+    deadline = time.monotonic() + PATIENCE
+    while len(holders(world)) < count:
+        assert time.monotonic() < deadline, f"not {count} claims within {PATIENCE} s"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(("count", "processes"), [SMALL, FULL])
+def test_drain(count: int, processes: int, new_world: NewWorld) -> None:
+    """Many processes that claim the next task get every task once, none twice, and none is left."""
+    world = new_world(count)
+    world.start()
+    specs = drainers(world, processes)
+    with workers(world, specs) as found:
+        said = replies(found)
+
+    assert claims(specs, said) == sorted(holders(world).items())
+    assert len(holders(world)) == count
+
+
+@pytest.mark.parametrize(("count", "processes"), [SMALL, FULL])
+def test_drain_killed(count: int, processes: int, new_world: NewWorld) -> None:
+    """The same when the daemon is killed and started again, twice, in the middle of it."""
+    world = new_world(count)
+    world.start()
+    specs = drainers(world, processes)
+    with workers(world, specs) as found:
+        for share in (count // 3, 2 * count // 3):
+            wait_for_claims(world, share)
+            assert world.daemon is not None
+            world.daemon.kill()
+            world.daemon.wait()
+            world.ensure()
+        said = replies(found)
+
+    assert world.deaths == [-signal.SIGKILL] * 2
+    assert claims(specs, said) == sorted(holders(world).items())
+    assert len(holders(world)) == count
+
+
+@pytest.mark.parametrize(("count", "processes"), [SMALL, FULL])
+def test_drain_mixed(count: int, processes: int, new_world: NewWorld) -> None:
+    """The same when half of the processes do not use the daemon."""
+    world = new_world(count)
+    world.start()
+    specs = drainers(world, processes, alone=True)
+    with workers(world, specs) as found:
+        said = replies(found)
+
+    assert claims(specs, said) == sorted(holders(world).items())
+    assert len(holders(world)) == count
+    assert min(sum(len(rows) for rows in said[half::2]) for half in (0, 1)) > 0
+
+
+def commands(world: World, rows: Sequence[Sequence[str]], alone_every: int) -> list[dict[str, Any]]:
+    """Run command lines all at once, each so-manieth without the daemon; the data of each."""
+    begun = [
+        subprocess.Popen(
+            [*TASKD, "--json", *words],
+            cwd=world.base / TREES[number % len(TREES)],
+            env={**os.environ, "TASKD_NO_DAEMON": str(int(number % alone_every == 0))},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number, words in enumerate(rows)
+    ]
+    ended = [(process.communicate(timeout=PATIENCE), process.returncode) for process in begun]
+    assert [(said[1], code) for said, code in ended if code] == []
+    return [json.loads(said[0])["data"] for said, _ in ended]
+
+
+def test_drain_commands(new_world: NewWorld) -> None:
+    """Forty command lines at once claim forty different tasks."""
+    world = new_world(40)
+    world.start()
+    rows = [["--actor", f"agent-{number}", "claim", "--next"] for number in range(40)]
+
+    assert sorted(task["id"] for task in commands(world, rows, 8)) == [task.id for task in tasks_of(world)]
+
+
+@pytest.mark.parametrize("every", [10, pytest.param(2, marks=pytest.mark.soak)])
+def test_fields_at_once(every: int, new_world: NewWorld) -> None:
+    """Fifty processes set different fields and keys of one task at once, and all fifty are in the index."""
+    world = new_world(1)
+    world.start()
+    known = {"priority": "high", "risk": "low", "scope": "broad", "assignee": "Ann", "estimate": "3"}
+    wanted = known | {f"key{number}": f"value {number}" for number in range(45)}
+    commands(world, [["set", "task-0000", f"{key}={value}"] for key, value in wanted.items()], every)
+    task = tasks_of(world)[0]
+    found = {name: getattr(task, name) for name in known} | dict(task.extra)
+
+    assert found == {**wanted, "estimate": 3.0}
+
+
+@pytest.mark.parametrize("every", [20, pytest.param(2, marks=pytest.mark.soak)])
+def test_adds_at_once(every: int, new_world: NewWorld) -> None:
+    """A hundred processes that add a task of the same name at once make a hundred tasks."""
+    world = new_world(1)
+    world.start()
+    made = commands(world, [["add", "The same name"] for _ in range(100)], every)
+
+    assert len({task["id"] for task in made}) == 100
+    assert {task["id"] for task in made} == {task.id for task in tasks_of(world)} - {"task-0000"}
