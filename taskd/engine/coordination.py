@@ -72,7 +72,7 @@ def move_task(desk: Desk, p: wire.Move) -> object:
         raise BadValue(field="actual_hours", value=p.actual_hours, reason="hours cannot be negative")
     task = desk.find_own(p.id, force=p.force)
     blocked_by = desk.blocked_by(task)
-    if wanted in lifecycle.GATED and task.status is Status.PENDING and blocked_by:
+    if blocked_by and lifecycle.is_gated(task, wanted):
         raise Blocked(task=task.id, blocked_by=", ".join(blocked_by))
     versions = _moved(desk, task, wanted, p)
     forced = p.force and not claims.holds(task.claim, desk.who)

@@ -293,7 +293,7 @@ class _Taker:
         now: str,
     ) -> None:
         task = replace(plan.task, file=self._file(plan.task.id, head, former, item))
-        text = self.txn.keep(plan.text)
+        text = self._text_of(head, plan)
         steps = [replace(step, file=task.file, text=text) for step in plan.steps]
         first = replace(task, text=text)
         if steps and head is not None:
@@ -309,6 +309,12 @@ class _Taker:
             self.txn.put_conflict(Conflict(new.id, clash.field, self.place.key, *values, since=now))
         if text_hash(replica_text(plan.text, new)) != text_hash(item.text):
             self.txn.enqueue(REPLICAS, [new.id])
+
+    def _text_of(self, head: Task | None, plan: Plan) -> str:
+        """The hash of the plan's text; that of the head's own if only the live status was shown in it."""
+        if head is not None and plan.text == replica_text(self.txn.text(head.text), head):
+            return head.text
+        return self.txn.keep(plan.text)
 
     def _announce_dependents(self, id: str) -> None:
         waiting = self.txn.dependents([id])[id]

@@ -13,7 +13,6 @@ from typing import Final
 from taskd.core.board import BOARD_QUERIES, board
 from taskd.core.claims import moment
 from taskd.core.render import branch_path, change_line, complete_text
-from taskd.core.task import Task
 from taskd.core.texts import text_hash
 from taskd.engine.site import BRANCH, MIRROR, Site
 from taskd.repo import crash
@@ -71,7 +70,7 @@ def mirror(site: Site, branch: Branch) -> Mirrored:
 
 def _changes(view: View, ids: Sequence[str]) -> tuple[dict[str, bytes | None], list[Base]]:
     """Paths to write or (None) remove, and what then stands on the branch for each task."""
-    tasks, blockers = view.many(ids), view.blockers(ids)
+    tasks, blockers = view.many(ids, whole=True), view.blockers(ids)
     changes, bases = dict[str, bytes | None](), list[Base]()
     for id in ids:
         for base in view.bases_of(id):
@@ -81,15 +80,11 @@ def _changes(view: View, ids: Sequence[str]) -> tuple[dict[str, bytes | None], l
         task = tasks.get(id)
         if task is None or task.deleted_at or task.archived_at:
             continue
-        text = complete_text(view.text(task.text), _with_records(view, task), blockers.get(id, ()))
+        text = complete_text(view.text(task.text), task, blockers.get(id, ()))
         path = branch_path(task)
         changes[path] = text
         bases.append(Base(BRANCH, path, id, text_hash(text), None))
     return changes, bases
-
-
-def _with_records(view: View, task: Task) -> Task:
-    return view.task(task.id) or task
 
 
 def _remember(

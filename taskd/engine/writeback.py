@@ -8,7 +8,7 @@ settles.
 from __future__ import annotations
 
 import errno
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -77,10 +77,11 @@ class Written:
     more: bool = False
 
 
-def write_back(site: Site, skipping: Container[str] = ()) -> Written:
+def write_back(site: Site, skipping: Collection[str] = ()) -> Written:
     """Do one round of errands, but those of the tasks to skip. The caller holds the write lock."""
     with site.db.read() as view:
-        errands = [errand for errand in view.errands(REPLICAS) if errand.task not in skipping]
+        some = view.errands(REPLICAS, BATCH + 1 + len(skipping))  # one more than is done tells of more
+        errands = [errand for errand in some if errand.task not in skipping]
         writes = plan_writes(site, view, [errand.task for errand in errands[:BATCH]])
     return _open_and_carry_out(site, writes, errands[:BATCH], more=len(errands) > BATCH)
 
@@ -98,7 +99,7 @@ def fill(site: Site, place: Place) -> int:
 
 def plan_writes(site: Site, view: View, ids: Sequence[str]) -> list[Write]:
     """Which replicas of these tasks do not say what they should."""
-    tasks, blockers = view.many(ids), view.blockers(ids)
+    tasks, blockers = view.many(ids, whole=True), view.blockers(ids)
     targets = [(place, _untouchable(site, place)) for place in _targets(site)]
     writes = list[Write]()
     for id in dict.fromkeys(ids):
@@ -132,8 +133,7 @@ def _wanted(
     if task.deleted_at or task.archived_at:
         return None
     if place.key == WORKSPACE:
-        full = view.task(task.id) or task
-        return complete_text(view.text(task.text), full, blocked_by)
+        return complete_text(view.text(task.text), task, blocked_by)
     if site.rules.propagate == "runtime" and mine and mine[0].text:
         return replica_text(view.text(mine[0].text), task)
     return replica_text(view.text(task.text), task)
