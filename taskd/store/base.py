@@ -163,8 +163,8 @@ class View(Protocol):
     def tasks(self, query: Query) -> list[Task]:
         """The tasks that match, in the order asked for, without notes and the other records."""
 
-    def many(self, ids: Iterable[str]) -> dict[str, Task]:
-        """These tasks without their records, tombstones too; unknown ids are left out."""
+    def many(self, ids: Iterable[str], *, whole: bool = False) -> dict[str, Task]:
+        """These tasks, tombstones too; unknown ids are left out. Without their records unless `whole`."""
 
     def count(self) -> dict[Status, int]:
         """How many live tasks have each stored status."""

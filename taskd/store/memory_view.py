@@ -119,10 +119,11 @@ class MemoryView(View):
         texts = (task.name, task.body, *task.tags, *(note.text for note in task.notes))
         return any(word in text.casefold() for text in texts)
 
-    def many(self, ids: Iterable[str]) -> dict[str, Task]:
+    def many(self, ids: Iterable[str], *, whole: bool = False) -> dict[str, Task]:
         """These tasks."""
         tasks = self._state.tasks
-        return {id: without_records(tasks[id]) for id in ids if id in tasks}
+        found = {id: tasks[id] for id in ids if id in tasks}
+        return found if whole else {id: without_records(task) for id, task in found.items()}
 
     def count(self) -> dict[Status, int]:
         """How many live tasks have each stored status, zero included."""

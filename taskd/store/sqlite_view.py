@@ -11,6 +11,7 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final
 
@@ -34,34 +35,42 @@ _CONFLICTS: Final = (
 )
 _PROBLEMS: Final = "SELECT worktree, path, line, reason, remedy, task, field, kind, since FROM problems"
 
-#: the records of one task: where each kind is kept, in which order it is told, what a row becomes
-_RECORDS: Final[Mapping[str, tuple[str, type]]] = {
-    "notes": ("SELECT at, by, text FROM notes WHERE task = ? ORDER BY id", Note),
-    "participants": (
-        "SELECT name, role, joined_at FROM participants WHERE task = ? ORDER BY joined_at, name",
-        Participant,
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Part of a task kept in a table of its own: how it is read of one task, of many, and its values."""
+
+    of_one: str
+    of_many: str
+    make: Callable[[Row], Any]
+
+
+def _part(columns: str, table: str, order: str, make: Callable[[Row], Any]) -> _Part:
+    asked = f"SELECT task, {columns} FROM {table} WHERE task"
+    return _Part(f"{asked} = ? ORDER BY {order}", f"{asked} {_AMONG} ORDER BY task, {order}", make)
+
+
+#: the sets of a task, by the names of their fields
+_SETS: Final[Mapping[str, _Part]] = {
+    "depends_on": _part("depends_on", "dependencies", "position", itemgetter(0)),
+    "tags": _part("tag", "tags", "position", itemgetter(0)),
+    "success_criteria": _part("criterion, measurable, met", "criteria", "position", criterion_of),
+}
+#: and with them its records, in the order they are told
+_WHOLE: Final[Mapping[str, _Part]] = {
+    **_SETS,
+    "notes": _part("at, by, text", "notes", "id", lambda row: Note(*row)),
+    "participants": _part(
+        "name, role, joined_at", "participants", "joined_at, name", lambda row: Participant(*row)
     ),
-    "context": ("SELECT key, value, at, by FROM context WHERE task = ? ORDER BY key", ContextItem),
-    "private_notes": ("SELECT at, by, text FROM private_notes WHERE task = ? ORDER BY id", PrivateNote),
-    "feedback": (
-        "SELECT at, by, quality, timeliness, notes FROM feedback WHERE task = ? ORDER BY id",
-        Feedback,
-    ),
+    "context": _part("key, value, at, by", "context", "key", lambda row: ContextItem(*row)),
+    "private_notes": _part("at, by, text", "private_notes", "id", lambda row: PrivateNote(*row)),
+    "feedback": _part("at, by, quality, timeliness, notes", "feedback", "id", lambda row: Feedback(*row)),
 }
 
-#: the sets of many tasks at once: where each is kept, what a row becomes
-_SETS: Final[Mapping[str, tuple[str, Callable[[Row], Any]]]] = {
-    "depends_on": (
-        f"SELECT task, depends_on FROM dependencies WHERE task {_AMONG} ORDER BY task, position",
-        itemgetter(0),
-    ),
-    "tags": (f"SELECT task, tag FROM tags WHERE task {_AMONG} ORDER BY task, position", itemgetter(0)),
-    "success_criteria": (
-        f"SELECT task, criterion, measurable, met FROM criteria WHERE task {_AMONG} ORDER BY task, position",
-        criterion_of,
-    ),
-}
-_EMPTY_SETS: Final[Mapping[str, tuple[Any, ...]]] = dict.fromkeys(_SETS, ())
+
+#: made once: making an encoder costs more than a short list does, and a command needs twenty lists
+_ENCODE: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class SqliteView(View):
@@ -97,13 +106,8 @@ class SqliteView(View):
 
     def task(self, id: str) -> Task | None:
         """The task with all its records."""
-        rows = self._all(f"{_TASKS} WHERE t.id = ?", (id,))
-        if not rows:
-            return None
-        records = {
-            name: tuple(make(*row) for row in self._all(sql, (id,))) for name, (sql, make) in _RECORDS.items()
-        }
-        return task_of(rows[0], self._sets([id])[id] | records)
+        found = self._filled(self._all(f"{_TASKS} WHERE t.id = ?", (id,)), _WHOLE)
+        return found[0] if found else None
 
     def tasks(self, query: Query) -> list[Task]:
         """The tasks that match. NotFound when nobody has the id `query.after`."""
@@ -118,25 +122,27 @@ class SqliteView(View):
             raise NotFound(name)
         return places[0]
 
-    def many(self, ids: Iterable[str]) -> dict[str, Task]:
+    def many(self, ids: Iterable[str], *, whole: bool = False) -> dict[str, Task]:
         """These tasks."""
         rows = self._all(f"{_TASKS} WHERE t.id {_AMONG}", (_listed(ids),))
-        return {task.id: task for task in self._filled(rows)}
+        return {task.id: task for task in self._filled(rows, _WHOLE if whole else _SETS)}
 
-    def _filled(self, rows: list[Row]) -> list[Task]:
-        """Tasks with their sets, which are read for all of them at once."""
+    def _filled(self, rows: list[Row], parts: Mapping[str, _Part] = _SETS) -> list[Task]:
+        """Tasks with what is kept in tables of its own, which is read for all of them at once."""
         if not rows:
             return []
-        sets = self._sets([row[0] for row in rows])
-        return [task_of(row, sets[row[0]]) for row in rows]
+        others = self._parts([row[0] for row in rows], parts)
+        return [task_of(row, others[row[0]]) for row in rows]
 
-    def _sets(self, ids: list[str]) -> dict[str, dict[str, tuple[Any, ...]]]:
-        """The sets of each task, by the names of their fields."""
-        found: dict[str, dict[str, tuple[Any, ...]]] = {id: dict(_EMPTY_SETS) for id in ids}
-        for name, (sql, make) in _SETS.items():
+    def _parts(self, ids: list[str], parts: Mapping[str, _Part]) -> dict[str, dict[str, tuple[Any, ...]]]:
+        """The parts of each task, by the names of their fields."""
+        found: dict[str, dict[str, tuple[Any, ...]]] = {id: dict.fromkeys(parts, ()) for id in ids}
+        one = len(ids) == 1
+        asked = (ids[0] if one else _listed(ids),)
+        for name, part in parts.items():
             grown: dict[str, list[Any]] = defaultdict(list)
-            for id, *row in self._all(sql, (_listed(ids),)):
-                grown[id].append(make(row))
+            for id, *row in self._all(part.of_one if one else part.of_many, asked):
+                grown[id].append(part.make(row))
             for id, items in grown.items():
                 found[id][name] = tuple(items)
         return found
@@ -311,7 +317,7 @@ class SqliteView(View):
 
 def _listed(ids: Iterable[str]) -> str:
     """Names as the one parameter that json_each takes apart."""
-    return json.dumps(list(ids), ensure_ascii=False)
+    return _ENCODE(list(ids))
 
 
 def _column(rows: list[Any]) -> list[str]:

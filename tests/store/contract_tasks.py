@@ -292,6 +292,18 @@ class TaskContract:
 
         assert many == {FULL.id: FULL, "dead": made("dead", revision=2, deleted_at=LATER)}
 
+    def test_many_whole(self, database: TaskDatabase) -> None:
+        """Several tasks at once, asked for whole, are what they are one by one: records and all."""
+        for id in ("a", "b", "c"):
+            put(database, made(id))
+        with database.write() as txn:
+            for id, text in (("b", "first"), ("a", "second"), ("b", "third")):
+                txn.add_note(id, Note(NOON, "alice", text))
+
+        with database.read() as view:
+            assert view.many(["b", "a", "c"], whole=True) == {id: view.task(id) for id in ("a", "b", "c")}
+            assert [note.text for note in view.many(["b"], whole=True)["b"].notes] == ["first", "third"]
+
     def test_rename_takes_everything_along(self, database: TaskDatabase) -> None:
         """A renamed task has all it had, and all that named it names the new id."""
         task = replace(FULL, id="a", depends_on=("a", "x"), archived_at=None)
