@@ -28,6 +28,8 @@ class Change:
 
 def plain(value: object) -> object:
     """A value as JSON has it: tuples as lists, records as objects."""
+    if value is None or isinstance(value, str):  # nearly all of them, and dataclasses are slow to ask for
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
     if isinstance(value, Mapping):
