@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 
 from taskd import wire
 from taskd.core.claims import Claimant
-from taskd.engine import absence, ingest, mirror, recover, writeback
+from taskd.engine import absence, ingest, mirror, recover, troubles, writeback
 from taskd.engine.coordination import sweep_leases
 from taskd.engine.desk import Desk
 from taskd.engine.operations import Operation, operation
@@ -83,7 +83,7 @@ class Engine:
         touched = [path for path, stamp in seen.files.items() if _is_news(bases.get(path), stamp)]
         touched += sorted((listed - set(touched)) & set(seen.files))
         if seen.troubles or listed:
-            ingest.list_troubles(self.site, place, seen.troubles, listed, seen.files)
+            troubles.list_troubles(self.site, place, seen.troubles, listed, seen.files)
         absent = [path for path in bases if not seen.root_exists or seen.absent(path)]
         return Sighted(touched, absent, seen.root_exists)
 
@@ -91,6 +91,7 @@ class Engine:
         """Steps 3 to 5 for some paths of a place; directories among them stand for what is in them."""
         report = ingest.ingest(self.site, place, self._expand(place, paths), self.clock_ns())
         self.again |= {(place.key, path) for path in report.again}
+        self.stuck -= report.placed  # the file in the way is the task's own by now
         return report
 
     def decide_absence(self, place: Place, paths: Sequence[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Final
@@ -30,12 +30,15 @@ class Ingested:
     """What came of a batch: tasks that changed, paths to look at again, paths that are gone."""
 
     changed: set[str] = field(default_factory=set)
+    #: tasks that a file was not known to be of, so nothing could be written over it
+    placed: set[str] = field(default_factory=set)
     again: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
 
     def add(self, other: Ingested) -> None:
         """Take another batch's outcome in."""
         self.changed |= other.changed
+        self.placed |= other.placed
         self.again += other.again
         self.absent += other.absent
 
@@ -335,7 +338,9 @@ class _Taker:
 
     def _rest(self, id: str, item: replicas.Reading) -> None:
         """The replica has been heard: its base is what it says now."""
-        hash = self.txn.keep(item.text)
+        hash, before = self.txn.keep(item.text), self.txn.base(self.place.key, item.path)
+        if before is None or before.task != id:
+            self.report.placed.add(id)
         self.txn.put_base(Base(self.place.key, item.path, id, hash, _stamp(item)))
 
     def _lift_tombstone(self, head: Task, former: Base | None, item: replicas.Reading) -> Task | None:
@@ -445,27 +450,6 @@ def ingest_text(site: Site, place: Place, path: str, text: bytes, over: str | No
             txn.put_base(replace(present, stamp=None))
             if present.task is not None:
                 touch(txn, present.task)
-
-
-def list_troubles(
-    site: Site,
-    place: Place,
-    troubles: Sequence[replicas.Trouble],
-    listed: Iterable[str],
-    standing: Container[str],
-) -> None:
-    """List what a scan could not take for a file, and take from the list what is in order or gone."""
-    found = {trouble.path: trouble for trouble in troubles}
-    with site.writing() as txn:
-        for path, trouble in found.items():
-            if not trouble.unstable and not (trouble.note and path in listed):
-                kind = "notice" if trouble.note else "problem"
-                where = (place.key, path, trouble.line)
-                row = Problem(*where, trouble.reason, trouble.remedy, kind=kind, since=txn.now())
-                txn.put_problems(place.key, path, [row])
-        for path in set(listed) - found.keys():
-            if path not in standing and txn.base(place.key, path) is None:
-                txn.put_problems(place.key, path, [])
 
 
 def last_status_actor(txn: Txn, id: str) -> str | None:

@@ -245,6 +245,14 @@ class Bench:
         with self.db.read() as view:
             return [errand.task for errand in view.errands(target)]
 
+    def everything(self) -> tuple[object, ...]:
+        """What the index has of tasks, replicas and errands, to be compared."""
+        with self.db.read() as view:
+            tasks = [view.task(id) for id in view.live()]
+            bases = [view.bases(key) for key in self.engine.site.places]
+            errands = view.errands(REPLICAS), view.errands(MIRROR)
+            return tasks, view.journal(), bases, view.problems(), view.intents(), errands
+
     def commits(self) -> list[str]:
         """The messages on the workspace branch, newest first."""
         found = self.git(self.top, "log", "-z", "--format=%B", REF, check=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from taskd.engine.absence import GRACE, HOLD_ABOVE, QUIET, Absences
-from taskd.engine.site import TRACKED, WORKSPACE
+from taskd.engine.site import SHARED, TRACKED, WORKSPACE
 from tests.engine.bench import Bench, document
 
 
@@ -104,10 +104,9 @@ def test_a_file_that_is_back_means_nothing(bench: Bench) -> None:
 
 def test_a_tracked_file_that_is_gone_means_nothing(make_bench: Callable[..., Bench]) -> None:
     """Git's files come and go with branches: their absence deletes no task, in either layout."""
-    for number, layout in enumerate((TRACKED, "shared")):
-        bench = make_bench(
-            {"tasks/a.md": document("a"), "tasks/b.md": document("b")}, at=str(number), layout=layout
-        )
+    files = {"tasks/a.md": document("a"), "tasks/b.md": document("b")}
+    for layout in (TRACKED, SHARED):
+        bench = make_bench(files, at=layout, layout=layout)
         bench.take("a.md", "b.md")
 
         assert decide(bench, "a.md") == []

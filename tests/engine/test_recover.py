@@ -9,6 +9,7 @@ import pytest
 
 from taskd.core.texts import text_hash
 from taskd.engine.site import TRACKED, WORKSPACE
+from taskd.errors import StoreFailed
 from taskd.store.base import Intent
 from tests.engine.bench import NOON, Bench, document
 
@@ -226,3 +227,30 @@ def test_zeros(dying: Bench) -> None:
     restart(dying)
 
     assert (files(dying), dying.problems()) == ({"auth.md": NEW}, [])
+
+
+def test_a_file_that_was_removed_meanwhile(dying: Bench) -> None:
+    """A file that somebody removed before it was written is missed, not written anew in silence."""
+    dying.file("auth.md", "alpha").unlink()
+
+    with dying.engine.working():
+        dying.engine.start()
+        sighted = dying.engine.scan(dying.place("alpha"))
+
+    assert (sighted.absent, dying.intents()) == (["auth.md"], [])
+
+
+@pytest.mark.parametrize("step", range(0, 24, 2))
+def test_a_store_that_dies_meanwhile(step: int, dying: Bench) -> None:
+    """A process that dies while it recovers leaves no more than the one before it."""
+    dying.save("auth.md", NEW, "alpha")
+    dying.save(TEMP, LATE, "alpha")
+    dying.db.steps_left = step
+    with pytest.raises(StoreFailed):
+        restart(dying)
+    dying.db.steps_left = None
+
+    restart(dying)
+
+    assert files(dying) == {"auth.md": BOTH}
+    assert (dying.text("auth.md"), dying.intents(), dying.conflicts()) == (BOTH, [], [])
