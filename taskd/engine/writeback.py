@@ -100,7 +100,8 @@ def fill(site: Site, place: Place) -> int:
 def plan_writes(site: Site, view: View, ids: Sequence[str]) -> list[Write]:
     """Which replicas of these tasks do not say what they should."""
     tasks, blockers = view.many(ids, whole=True), view.blockers(ids)
-    targets = [(place, _untouchable(site, place)) for place in _targets(site)]
+    # a worktree that is being removed is none to be asked about, nor to keep the others waiting
+    targets = [(place, _untouchable(site, place)) for place in _targets(site) if site.is_standing(place)]
     writes = list[Write]()
     for id in dict.fromkeys(ids):
         if id not in tasks:
