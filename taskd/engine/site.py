@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,7 +109,7 @@ class Site:
         found[WORKSPACE] = Place(WORKSPACE, self.workspace)
         new = [place for key, place in found.items() if _differs(self.places.get(key), place)]
         self.places = found
-        self._remember_worktrees(found, known={WORKSPACE, *(tree.key for tree in trees)})
+        self._remember_worktrees(found, trees)
         return new
 
     def place_of(self, directory: Path) -> Place | None:
@@ -142,24 +141,33 @@ class Site:
             known = self._tracked[place.key] = (stamp, paths)
         return known[1]
 
-    def _remember_worktrees(self, found: Mapping[str, Place], known: AbstractSet[str]) -> None:
+    def _remember_worktrees(self, found: Mapping[str, Place], trees: Sequence[Worktree]) -> None:
         """Keep the worktree rows in step; a new worktree under an old name starts without bases.
 
-        Rows of worktrees that are only missing (locked, unmounted) stay: absence is not deletion. Those
-        that git does not know any more go.
+        Rows of worktrees that are only missing (locked, unmounted) stay, as such: absence is not
+        deletion, and when they are back they are given what was written meanwhile. Those that git does
+        not know any more go.
         """
         with self.db.read() as view:
             rows = {row.key: row for row in view.worktrees()}
-        fresh = {key: _row(place) for key, place in found.items()}
+        known = {WORKSPACE, *(tree.key for tree in trees)}
+        away = {tree.key: _row_of(tree) for tree in trees if tree.key in rows.keys() - found.keys()}
+        fresh = {key: _row(place) for key, place in found.items()} | away
         if all(rows.get(key) == row for key, row in fresh.items()) and rows.keys() <= known:
             return
         with self.writing() as txn:
             for key in rows.keys() - known:
                 txn.drop_worktree(key)
             for key, row in fresh.items():
-                if key in rows and rows[key].identity != row.identity:
-                    txn.drop_worktree(key)
-                txn.put_worktree(row)
+                _remember(txn, rows.get(key), row)
+
+
+def _remember(txn: Txn, before: WorktreeRow | None, now: WorktreeRow) -> None:
+    if before is not None and before.identity != now.identity:
+        txn.drop_worktree(now.key)
+    elif before is not None and before.state != now.state == "active":
+        txn.enqueue(REPLICAS, [base.task for base in txn.bases(now.key) if base.task])
+    txn.put_worktree(now)
 
 
 def _differs(before: Place | None, now: Place) -> bool:
@@ -173,4 +181,8 @@ def _row(place: Place) -> WorktreeRow:
     tree = place.worktree
     if tree is None:
         return WorktreeRow(place.key, str(place.root), "", "active")
-    return WorktreeRow(place.key, str(tree.path), tree.identity, tree.state)
+    return _row_of(tree)
+
+
+def _row_of(tree: Worktree) -> WorktreeRow:
+    return WorktreeRow(tree.key, str(tree.path), tree.identity, tree.state)

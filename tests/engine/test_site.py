@@ -140,3 +140,24 @@ def test_a_vanished_workspace_is_made_again(bench: Bench) -> None:
 
     assert sorted(file.name for file in bench.place(WORKSPACE).root.iterdir()) == ["a.md", "b.md", "c.md"]
     assert bench.ids() == ["a", "b", "c"]
+
+
+def test_a_worktree_that_was_away_is_brought_up_to_date(bench: Bench) -> None:
+    """What changed while a worktree's disk was away stands in its files when it is back."""
+    place = bench.add_worktree("alpha")
+    for id in ("auth", "db"):
+        bench.put(f"{id}.md", document(id))
+    bench.settle()
+    assert place.worktree is not None
+    place.worktree.path.rename(bench.top.parent / "away")
+    bench.engine.site.look_around()
+    bench.edit("auth.md", "name: Auth", "name: Sign in")
+    bench.call("claim", id="db")
+    bench.settle()
+    (bench.top.parent / "away").rename(place.worktree.path)
+    for new in bench.engine.site.look_around():
+        bench.engine.fill_place(new)
+    bench.settle()
+
+    assert bench.text("auth.md", "alpha") == bench.text("auth.md")
+    assert bench.text("db.md", "alpha") == bench.text("db.md")
