@@ -104,7 +104,7 @@ VERBS = (
     ("main", "restore", "doomed"),
     ("one", "list"), ("two", "ready"), ("three", "show", "parser"), ("main", "history"),
     ("main", "problems"), ("main", "conflicts"), ("main", "holds"), ("one", "where"),
-    ("one", "config", "list"), ("main", "service", "status"), ("two", "init"),
+    ("one", "config", "list"), ("main", "service", "status"), ("two", "init"), ("two", "help"),
     ("main", "daemon", "status"), ("main", "daemon", "logs"),
     ("main", "sync"),
 )  # fmt: skip
@@ -389,7 +389,7 @@ def test_every_verb_is_tried() -> None:
 
 
 #: see taskd/repo/crash.py
-STEPS = ("index.committing", "intent.open", "exchange.after-swap", "branch.before-swap")
+STEPS = ("intent.open", "exchange.after-swap", "branch.before-swap")
 LAYOUTS = pytest.mark.parametrize("layout", ["shared", "tracked"])
 
 
