@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from taskd.core.claims import LEASE
+from taskd.errors import GitFailed
 from taskd.repo.git import Git
 from taskd.repo.lock import FileLock
 from taskd.repo.worktrees import Repository, Worktree, index_stamp, list_worktrees
@@ -131,15 +132,25 @@ class Site:
         return os.path.lexists(holder)
 
     def tracked(self, place: Place) -> frozenset[str]:
-        """The paths below a place's root that git tracks there; read anew when its index changed."""
+        """The paths below a place's root that git tracks there; read anew when its index changed.
+
+        Every path, where git cannot tell: then nothing there is touched, and no other place is held up.
+        """
         if place.worktree is None:
             return frozenset()
         stamp = index_stamp(place.worktree.git_dir)
         known = self._tracked.get(place.key)
         if known is None or known[0] != stamp:
-            paths = self.git.tracked(place.worktree.path, self.rules.tasks_dir)
+            paths = self._ask_tracked(place.worktree)
             known = self._tracked[place.key] = (stamp, paths)
         return known[1]
+
+    def _ask_tracked(self, worktree: Worktree) -> frozenset[str]:
+        try:
+            return self.git.tracked(worktree.path, self.rules.tasks_dir)
+        except GitFailed as error:
+            self.log.warning("worktree.unreadable", worktree=worktree.key, reason=error.message)
+            return _Everything()
 
     def _remember_worktrees(self, found: Mapping[str, Place], trees: Sequence[Worktree]) -> None:
         """Keep the worktree rows in step; a new worktree under an old name starts without bases.
@@ -168,6 +179,13 @@ def _remember(txn: Txn, before: WorktreeRow | None, now: WorktreeRow) -> None:
     elif before is not None and before.state != now.state == "active":
         txn.enqueue(REPLICAS, [base.task for base in txn.bases(now.key) if base.task])
     txn.put_worktree(now)
+
+
+class _Everything(frozenset[str]):
+    """The set that every path is in."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
 
 
 def _differs(before: Place | None, now: Place) -> bool:

@@ -161,3 +161,19 @@ def test_a_worktree_that_was_away_is_brought_up_to_date(bench: Bench) -> None:
 
     assert bench.text("auth.md", "alpha") == bench.text("auth.md")
     assert bench.text("db.md", "alpha") == bench.text("db.md")
+
+
+def test_a_worktree_git_cannot_read_stops_no_other(bench: Bench) -> None:
+    """With a broken index in one worktree that one is left alone, and the others are written."""
+    broken = bench.add_worktree("alpha")
+    bench.add_worktree("beta")
+    bench.put("auth.md", document("auth", risk="low"))
+    assert broken.worktree is not None
+    (broken.worktree.git_dir / "index").write_bytes(b"broken")
+
+    bench.edit("auth.md", "low", "high")
+    bench.take("auth.md")
+    bench.write_back()
+
+    shown = {key: "risk: high" in (bench.text("auth.md", key) or "") for key in ("main", "alpha", "beta")}
+    assert shown == {"main": True, "alpha": False, "beta": True}
