@@ -157,6 +157,17 @@ class World:
             assert time.monotonic() < deadline, done.stderr.decode()
             self.ensure()
 
+    def taskd_alone(self, request: str, *words: str, at: str = "main", crash_at: str = "") -> int:
+        """Run the command line without a daemon, to die at a step; its exit code."""
+        return subprocess.run(
+            [*TASKD, "--json", "--actor", "script", "--request-id", request, *words],
+            cwd=self.base / at,
+            env={**os.environ, "TASKD_NO_DAEMON": "1", VARIABLE: crash_at},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        ).returncode
+
     # -- the daemon
 
     def start(self) -> None:
@@ -225,7 +236,7 @@ class World:
         """Everything that must not depend on when the daemon died; the daemon is stopped."""
         with open_store(self.home).read() as view:
             found = self._index(view)
-        for name in TREES:
+        for name in (*TREES, "three"):
             found[f"files of {name}"] = _files(self.base / name / "tasks")
         found["files of the workspace"] = _files(self.home.workspace)
         found["branch"] = self._branch()
@@ -239,9 +250,9 @@ class World:
             "journal": Counter(_told(entry) for entry in view.journal()),
             "intents": view.intents(),
             "errands": [*view.errands("replicas"), *view.errands("branch")],
-            "conflicts": [replace(row, since="", id=0) for row in view.conflicts()],
-            "problems": [replace(row, since="") for row in view.problems()],
-            "holds": [replace(row, since="", id=0) for row in view.holds()],
+            "conflicts": sorted(repr(replace(row, since="", id=0)) for row in view.conflicts()),
+            "problems": sorted(_timeless(replace(row, since="")) for row in view.problems()),
+            "holds": sorted(repr(replace(row, since="", id=0)) for row in view.holds()),
         }
 
     def _branch(self) -> dict[str, str]:
@@ -275,7 +286,7 @@ def _told(entry: Entry) -> str:
     return _timeless_text(repr(told))
 
 
-def _timeless(value: object) -> object:
+def _timeless(value: object) -> str:
     return _timeless_text(repr(value))
 
 

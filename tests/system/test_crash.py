@@ -35,7 +35,20 @@ STEPS_OF_FILES: Final = tuple(
 )
 #: steps that the script passes a single time
 ONCE: Final = ("absence.decided",)
-TASKS: Final = ("alpha", "beta", "gamma", "delta", "eta", "theta", "iota", "kappa", "lambda", "mu", "zeta")
+TASKS: Final = (
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "eta",
+    "theta",
+    "iota",
+    "kappa",
+    "lambda",
+    "mu",
+    "nu",
+    "zeta",
+)
 
 
 def busy_shared(world: World) -> None:
@@ -52,8 +65,13 @@ def busy_shared(world: World) -> None:
     world.call("status", wire.Move("eta", "in-progress"), actor="agent")
     world.taskd("done", "theta", "--summary", "finished")
     world.call("add", wire.Add("Second", "second", "deep", {"depends_on": ["from-cli"], "body": "Body.\n"}))
+    world.call("claim", wire.Claim("nu"), "two", "agent")
     world.call("sync")
+    world.git(world.top, "worktree", "add", "-q", "-b", "three", world.base / "three")
     world.add_line("alpha.md", "A line from two.", "two")
+    world.save(
+        "nu.md", document("nu", status="completed", risk="high")
+    )  # the status is refused, the risk not
     world.file("iota.md", "one").unlink()
     world.call("rm", wire.Remove("kappa"))
     world.call("release", wire.Lease("gamma"), "one", "agent")
@@ -77,6 +95,7 @@ def busy_tracked(world: World) -> None:
     world.call("sync")
     world.call("set", wire.Set("iota", {"body": "Another text.\n"}), "one")
     world.git(world.base / "two", "commit", "-q", "-a", "-m", "some tasks")
+    world.save("beta.md", document("beta", priority="low"), "one")  # a conflict: two said something else
     world.add_line("iota.md", "A line from main.")
     world.call("rm", wire.Remove("kappa"))
     world.call("dep.add", wire.Edge("mu", "eta"), "two")
@@ -258,6 +277,28 @@ def test_nothing_lost(seed: int, new_world: NewWorld) -> None:
     assert [mark for mark in marks if mark not in said] == []
     assert world.state()["files of one"] == world.state()["files of main"] == world.state()["files of two"]
     assert len(world.deaths) >= 3
+
+
+def without_daemon(world: World, step: str) -> dict[str, object]:
+    """Two commands in their own processes, each killed at a step and then run again."""
+    commands = (("add", "A new task", "--id", "new", "--file"), ("set", "alpha", "priority=high"))
+    codes = [
+        world.taskd_alone(f"request-{words[0]}", *words, at="one", crash_at=crash_at)
+        for words in commands
+        for crash_at in (step, "")
+    ]
+    assert set(codes) == ({0, -signal.SIGKILL} if step else {0})
+    assert world.taskd_alone("request-sync", "sync") == 0
+    return world.state()
+
+
+@pytest.mark.parametrize("layout", ["shared", "tracked"])
+@pytest.mark.parametrize(
+    "step", ["command.committed", "intent.open", "exchange.after-swap", "create.after-link"]
+)
+def test_command_killed(step: str, layout: str, new_world: NewWorld) -> None:
+    """A command that works without the daemon and is killed ends the same when it is called again."""
+    assert without_daemon(new_world(layout), step) == without_daemon(new_world(layout), "")
 
 
 @pytest.mark.soak
