@@ -29,16 +29,16 @@ PATIENCE: Final = 100.0  # seconds for all that work at once
 SMALL: Final = (200, 8)
 FULL: Final = pytest.param(1000, 16, marks=[pytest.mark.soak, pytest.mark.timeout(900)])
 
-NewWorld = Callable[[int], World]
+NewWorld = Callable[..., World]
 
 
 @pytest.fixture
 def new_world(tmp_path: Path, git: Git) -> Iterator[NewWorld]:
-    """`new_world(count)` makes a repository with so many ready tasks; a daemon that it starts is ended."""
+    """`new_world(count, layout)` makes a repository with so many tasks; a daemon that it starts is ended."""
     made = list[World]()
 
-    def make(count: int) -> World:
-        made.append(World(tmp_path / "w", git))
+    def make(count: int, layout: str = "shared") -> World:
+        made.append(World(tmp_path / "w", git, layout))
         made[-1].make([f"task-{number:04}" for number in range(count)])
         return made[-1]
 
@@ -212,6 +212,19 @@ def test_fields_at_once(every: int, new_world: NewWorld) -> None:
     found = {name: getattr(task, name) for name in known} | dict(task.extra)
 
     assert found == {**wanted, "estimate": 3.0}
+
+
+def test_one_file_at_once(new_world: NewWorld) -> None:
+    """Where commands write in their caller's own file, twenty at once are all in that file."""
+    world = new_world(1, "tracked")
+    world.start()
+    commands(world, [["-C", str(world.base / "one"), "add", "New", "--file"]], 2)
+    rows = [["-C", str(world.base / "one"), "set", "new", f"key{number}=value"] for number in range(20)]
+    commands(world, rows, 7)
+    world.call("sync")
+    text = world.file("new.md", "one").read_text()
+
+    assert [number for number in range(20) if f"key{number}: value\n" not in text] == []
 
 
 @pytest.mark.parametrize("every", [20, pytest.param(2, marks=pytest.mark.soak)])
