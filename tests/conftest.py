@@ -191,6 +191,8 @@ def open_session() -> Session:
     os.environ.update(clean_environment(root, outside))
     tempfile.tempdir = None  # asks $TMPDIR again
     signal.signal(signal.SIGTERM, orderly_end(os.getpid()))
+    # A run in the background has Ctrl-C ignored, and so would have every child whose end by it is tested
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return Session(root, outside, set_guard(root))
 
 

@@ -91,16 +91,19 @@ def _read(descriptor: int) -> bytes:
 HOSTILE = "[user]\nuseConfigOnly = true\n[commit]\ngpgSign = true\n[core]\nhooksPath = /nowhere\n"
 
 
-def test_users_world_is_left_alone(make_repo: Callable[..., Path], git: Callable[..., str]) -> None:
+def test_users_world_is_left_alone(
+    make_repo: Callable[..., Path], git: Callable[..., str], tmp_path: Path
+) -> None:
     """Inside a repository, with variables that lead there and a hostile configuration, all is well.
 
     With --json it is one object: every thing seen, with the seconds it took.
     """
     top = make_repo()
-    settings = Path(os.environ["HOME"]) / ".gitconfig"
-    before, seen = settings.read_text(), _state(top, git)
+    seen = _state(top, git)
+    settings = tmp_path / "gitconfig"
     settings.write_text(HOSTILE)
     env = {
+        "GIT_CONFIG_GLOBAL": str(settings),
         "GIT_DIR": f"{top}/.git",
         "GIT_INDEX_FILE": f"{top}/x",
         "TASKD_LAYOUT": "tracked",
@@ -108,7 +111,6 @@ def test_users_world_is_left_alone(make_repo: Callable[..., Path], git: Callable
     }
 
     done = run_demo("--json", at=top, **env)
-    settings.write_text(before)
     rows = json.loads(done.stdout)["data"]
 
     assert (done.returncode, done.stderr, _state(top, git)) == (0, "", seen)

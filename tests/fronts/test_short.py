@@ -160,7 +160,9 @@ def test_answer_relayed(taskd: Path, repo: Path, daemon: Daemon) -> None:
 def test_call_is_complete(taskd: Path, repo: Path, daemon: Daemon) -> None:
     """The daemon learns the command line as typed, where, by which version, and nothing of no concern."""
     told = {"TASKD_ACTOR": "alice=bob\n", "NO_COLOR": "", "CLAUDE_SESSION_ID": "s 1", "TERM": "dumb"}
-    keep = {name: value for name, value in os.environ.items() if name in {"LC_ALL", "LANG", "USER"}}
+    keep = {
+        name: value for name, value in os.environ.items() if name in {"LC_ALL", "LANG", "USER", "COLUMNS"}
+    }
 
     run(taskd, "--json", "note", "x", "", "a\nb ü", cwd=repo, env={**told, "PASSWORD": "x"})
 
