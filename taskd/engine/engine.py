@@ -216,12 +216,17 @@ class Engine:
         """Have what could not be written tried again."""
         self.stuck.clear()
 
-    def behind(self) -> bool:
-        """Whether replicas have to be written that are not known to be unwritable."""
+    def behind(self, last: int | None = None) -> bool:
+        """Whether errands, up to `last`, are left of tasks whose replicas are not known to be unwritable."""
         with self.site.db.read() as view:
             return any(
-                errand.task not in self.stuck for errand in view.errands(REPLICAS, len(self.stuck) + 1)
+                errand.task not in self.stuck and (last is None or errand.seq <= last)
+                for errand in view.errands(REPLICAS, len(self.stuck) + 1)
             )
+
+    def _newest_errand(self) -> int:
+        with self.site.db.read() as view:
+            return max((errand.seq for errand in view.errands(REPLICAS)), default=0)
 
     def look_again(self) -> None:
         """Look once more at displaced files that an editor may still have held open."""
@@ -276,14 +281,19 @@ class Engine:
             self.site.log.warning("branch.failed", reason=error.message)
 
     def finish_replicas(self) -> None:
-        """Write back until nothing is left, reading again what was found changed."""
-        heard = set[tuple[str, str]]()
-        while self.behind() or self.again - heard:
+        """Write back until nothing is left, reading again what was found changed.
+
+        What a busy daemon adds meanwhile is left to it, or this might never end.
+        """
+        heard, last = set[tuple[str, str]](), self._newest_errand()
+        while self.behind(last) or self.again - heard:
             again, self.again = self.again - heard, set()
             heard |= again
             for key, path in sorted(again):
                 if key in self.site.places:
                     self.ingest(self.site.places[key], [path])
+            if again:
+                last = self._newest_errand()
             self.write_back()
 
     def sync(self, timeout: float, sleep: Callable[[float], None]) -> dict[str, Any]:
@@ -373,6 +383,7 @@ class Engine:
         self.lingering += done.lingering
         for edit in done.displaced:
             self.lingering += recover.take_displaced(self.site, edit, self.clock_ns())
+            self.again.add((edit.place.key, edit.path))  # and what follows from it is still to be done
 
     def _expand(self, place: Place, paths: Sequence[str]) -> list[str]:
         """Files for paths, directories resolved to the files below and the bases that were there."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
+import pytest
+
 from taskd.core.texts import text_hash
+from taskd.engine.engine import Engine
 from taskd.engine.recover import take_displaced
 from taskd.engine.site import REPLICAS, TRACKED, WORKSPACE
 from taskd.engine.writeback import Displaced
@@ -281,3 +284,23 @@ def test_a_store_that_dies_while_files_are_written(bench: Bench) -> None:
             break
 
     assert step > 5
+
+
+def test_what_others_add_meanwhile_is_theirs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command without the daemon ends, however much the busy daemon beside it adds in the meantime."""
+    bench.put("auth.md", document("auth"))
+    bench.put("db.md", document("db"))
+    rounds = itertools.count(1)
+    own = Engine.write_back
+
+    def while_others_work(engine: Engine) -> bool:
+        assert next(rounds) < 10
+        more = own(engine)
+        with bench.db.write() as txn:
+            txn.enqueue(REPLICAS, ["db"])
+        return more
+
+    monkeypatch.setattr(Engine, "write_back", while_others_work)
+    bench.write_back()
+
+    assert bench.errands(REPLICAS) == ["db"]

@@ -93,7 +93,7 @@ def drainers(world: World, count: int, *, alone: bool = False) -> list[dict[str,
             "actor": f"agent-{number}",
             "alone": alone and number % 2 == 1,
             "drain": True,
-            "pause": 0.1 if alone and number % 2 == 0 else 0,
+            "pause": 0.2 if alone and number % 2 == 0 else 0,
         }
         for number in range(count)
     ]
