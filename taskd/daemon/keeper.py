@@ -457,10 +457,18 @@ class Keeper:
 def _record_facts(common_dir: Path) -> tuple[object, ...]:
     """What changes when a worktree comes, moves or goes; some stats, no git.
 
-    A worktree is on record before it is there, so the `.git` each record leads to is looked at too.
+    A worktree is on record before it is there, so the `.git` each record leads to is looked at too; and
+    that is there before git has written the rest of the record, without which the worktree is none yet.
     """
     records = sorted((common_dir / "worktrees").glob("*/gitdir"))
-    return (_mtime(common_dir / "worktrees"), *((str(record), _led_to(record)) for record in records))
+    return (
+        _mtime(common_dir / "worktrees"),
+        *((str(record), _led_to(record), _parts_of(record)) for record in records),
+    )
+
+
+def _parts_of(record: Path) -> tuple[bool, ...]:
+    return tuple((record.parent / name).exists() for name in ("commondir", "HEAD", "locked"))
 
 
 def _led_to(record: Path) -> tuple[int, ...] | None:
