@@ -172,6 +172,23 @@ def test_drain_mixed(count: int, processes: int, new_world: NewWorld) -> None:
     assert min(sum(len(rows) for rows in said[half::2]) for half in (0, 1)) > 0
 
 
+def test_worktree_in_the_making(new_world: NewWorld) -> None:
+    """A new worktree that is looked at before git has written all of its record is served all the same."""
+    world = new_world(2)
+    world.start()
+    assert world.daemon is not None
+    world.daemon.send_signal(signal.SIGSTOP)
+    world.git(world.top, "worktree", "add", "-q", "-b", "three", world.base / "three")
+    last = world.top / ".git/worktrees/three/commondir"
+    last.rename(last.with_name("aside"))
+    world.daemon.send_signal(signal.SIGCONT)
+    world.call("sync")
+    last.with_name("aside").rename(last)
+    world.call("sync")
+
+    assert sorted(path.name for path in world.file("", "three").iterdir()) == ["task-0000.md", "task-0001.md"]
+
+
 def commands(world: World, rows: Sequence[Sequence[str]], alone_every: int) -> list[dict[str, Any]]:
     """Run command lines all at once, each so-manieth without the daemon; the data of each."""
     begun = [
