@@ -7,10 +7,12 @@ import random
 import shutil
 import signal
 import sys
+import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -140,10 +142,11 @@ NewWorld = Callable[..., World]
 @pytest.fixture(scope="module")
 def new_world(tmp_path_factory: pytest.TempPathFactory, git: Git) -> NewWorld:
     """`new_world(script)` makes a repository that is set up for a script, without a daemon."""
+    base = tmp_path_factory.mktemp("crash")
 
     def make(script: str = "shared") -> World:
         layout = "tracked" if script == "tracked" else "shared"
-        world = World(tmp_path_factory.mktemp("crash") / "w", git, layout)
+        world = World(Path(tempfile.mkdtemp(dir=base)), git, layout)
         world.make(TASKS)
         return world
 
