@@ -273,9 +273,8 @@ def _records(common: Path) -> Iterator[_Record]:
             # git takes all white space off the end; the path itself ends in `.git`
             path = (admin / "gitdir").read_bytes().rstrip()
             born = (admin / "commondir").stat()  # written once: moving and repairing leave it alone
-            if born.st_size:  # else git is writing it now, and its time is not the one that stays
-                identity = f"{born.st_ino}-{born.st_mtime_ns}"
-                yield _Record(admin, _real((admin / os.fsdecode(path)).parent), identity)
+            identity = f"{born.st_ino}-{born.st_mtime_ns}"
+            yield _Record(admin, _real((admin / os.fsdecode(path)).parent), identity)
 
 
 def _serves(top: Path, git_dir: Path) -> bool:
