@@ -467,8 +467,9 @@ def _record_facts(common_dir: Path) -> tuple[object, ...]:
     )
 
 
-def _parts_of(record: Path) -> tuple[bool, ...]:
-    return tuple((record.parent / name).exists() for name in ("commondir", "HEAD", "locked"))
+def _parts_of(record: Path) -> tuple[object, ...]:
+    parts = tuple((record.parent / name).exists() for name in ("HEAD", "locked"))
+    return (*parts, _mtime(record.parent / "commondir"))  # it is there before it is written
 
 
 def _led_to(record: Path) -> tuple[int, ...] | None:

@@ -367,6 +367,18 @@ def test_rubbish_among_the_records(repository: Path, linked: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user takes root")
+def test_a_record_that_is_being_written(repository: Path, linked: Path) -> None:
+    """A new worktree is none before git has written its record: until then it would seem another one."""
+    pointer = repository / ".git/worktrees/feature/commondir"
+    text = pointer.read_text()
+    pointer.write_text("")
+    before = states(repository)
+    pointer.write_text(text)
+
+    assert (before, states(repository)) == ({"main": "active"}, {"main": "active", "feature": "active"})
+    assert linked.is_dir()
+
+
 def test_a_worktree_one_may_not_look_into(repository: Path, linked: Path) -> None:
     """A worktree behind a closed directory is missing, and the others are listed."""
     linked.rename(linked.parent / "moved")

@@ -180,10 +180,13 @@ def test_worktree_in_the_making(new_world: NewWorld) -> None:
     world.daemon.send_signal(signal.SIGSTOP)
     world.git(world.top, "worktree", "add", "-q", "-b", "three", world.base / "three")
     last = world.top / ".git/worktrees/three/commondir"
-    last.rename(last.with_name("aside"))
+    text = last.read_text()
+    last.unlink()
     world.daemon.send_signal(signal.SIGCONT)
     world.call("sync")
-    last.with_name("aside").rename(last)
+    last.touch()
+    world.call("sync")
+    last.write_text(text)
     world.call("sync")
 
     assert sorted(path.name for path in world.file("", "three").iterdir()) == ["task-0000.md", "task-0001.md"]
