@@ -89,8 +89,9 @@ def locate(directory: Path) -> tuple[Repository, Worktree | None]:
 
 def list_worktrees(git: Git, repository: Repository) -> tuple[Worktree, ...]:
     """Every worktree that is on record, the main one first, then by key."""
-    branches = _branches(git)
-    linked = [_linked(record, branches) for record in _records(repository.common_dir)]
+    records = tuple(_records(repository.common_dir))
+    branches = _branches(git, repository, records)
+    linked = [_linked(record, branches) for record in records]
     return (*_main(repository, branches), *sorted(linked, key=lambda tree: tree.key))
 
 
@@ -214,10 +215,17 @@ def _remembered(common: Path) -> Path | None:
     return main if _serves(main, common) else None
 
 
-def _branches(git: Git) -> dict[Path, list[str | None]]:
+def _branches(
+    git: Git, repository: Repository, records: tuple[_Record, ...]
+) -> Mapping[Path, list[str | None]]:
     """For each path on git's list its branches: of two worktrees under one path one has gone."""
-    asked = git.run("worktree", "list", "--porcelain", "-z", allow=(0, USAGE))
+    asked = git.run("worktree", "list", "--porcelain", "-z", allow=(0, USAGE, REFUSED))
     separator = b"\0"
+    if asked.status == REFUSED:  # git lists none while it writes the record of a new one, or never ended
+        tops = {record.path: record.admin for record in records}
+        if repository.main is not None:
+            tops[repository.main] = repository.common_dir
+        return {top: [_head_of(git_dir)] for top, git_dir in tops.items()}
     if asked.status == USAGE:  # before git 2.36
         asked, separator = git.run("worktree", "list", "--porcelain"), b"\n"
     found: dict[Path, list[str | None]] = {}
@@ -258,8 +266,14 @@ def _branch_of(git_dir: Path, listed: list[str | None] | None) -> str | None:
     """The one of the listed branches that this git dir's HEAD names, if there are several."""
     if listed is None or len(listed) == 1:
         return listed[0] if listed else None
-    head = os.fsdecode(_read(git_dir / "HEAD") or b"").removeprefix("ref:").strip()
+    head = _head_of(git_dir)
     return head if head in listed else None
+
+
+def _head_of(git_dir: Path) -> str | None:
+    """The branch that a HEAD file names."""
+    word, _, ref = os.fsdecode(_read(git_dir / "HEAD") or b"").partition(":")
+    return ref.strip() if word == "ref" else None
 
 
 def _records(common: Path) -> Iterator[_Record]:
@@ -273,6 +287,8 @@ def _records(common: Path) -> Iterator[_Record]:
             # git takes all white space off the end; the path itself ends in `.git`
             path = (admin / "gitdir").read_bytes().rstrip()
             born = (admin / "commondir").stat()  # written once: moving and repairing leave it alone
+            if not born.st_size:  # and written last: before that git is still making the worktree
+                continue
             identity = f"{born.st_ino}-{born.st_mtime_ns}"
             yield _Record(admin, _real((admin / os.fsdecode(path)).parent), identity)
 

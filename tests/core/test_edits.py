@@ -66,6 +66,12 @@ def test_the_value_that_is_there_gives_the_same_bytes(front: str, field: str, va
             None,
             "there may be a comment between the braces where it stands",
         ),
+        (
+            b"---\nid: a\nteam: |\n  x\nrisk: low\n  # why\n---\n",
+            "risk",
+            None,
+            "the result would not be read as it should: team",
+        ),
     ],
 )
 def test_what_cannot_be_done_safely_is_refused_with_the_reason(

@@ -171,6 +171,9 @@ def documents(draw: st.DrawFn, *always: str) -> Written:
     pieces: list[tuple[str | None, str]] = [(None, draw(NOISE))]
     for name in order:
         pieces += [(name, draw(_value_lines(name))), (None, draw(NOISE))]
+    if any(lines.endswith(("|\n  a\n\n   b\n", ">-\n  a\n  b\n")) for _, lines in pieces):
+        # a key between a block of text and an indented comment cannot go: the text would take that in
+        pieces = [(owner, lines.lstrip(" ") if owner is None else lines) for owner, lines in pieces]
     foot, body = draw(st.sampled_from(["---\n", "--- \n", "...\n"])), draw(BODIES)
     if not body:
         foot = draw(st.sampled_from([foot, foot.rstrip("\n")]))

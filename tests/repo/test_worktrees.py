@@ -366,7 +366,6 @@ def test_rubbish_among_the_records(repository: Path, linked: Path) -> None:
     assert states(linked) == {"main": "active", "feature": "active"}
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user takes root")
 def test_a_record_that_is_being_written(repository: Path, linked: Path) -> None:
     """A new worktree is none before git has written its record: until then it would seem another one."""
     pointer = repository / ".git/worktrees/feature/commondir"
@@ -379,6 +378,7 @@ def test_a_record_that_is_being_written(repository: Path, linked: Path) -> None:
     assert linked.is_dir()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user takes root")
 def test_a_worktree_one_may_not_look_into(repository: Path, linked: Path) -> None:
     """A worktree behind a closed directory is missing, and the others are listed."""
     linked.rename(linked.parent / "moved")
