@@ -43,6 +43,7 @@ class Base:
 
     `text` is the hash of that document (its bytes are kept under it). `stamp` is the last look at
     the file, whatever it held; None forces a fresh look. `task` is None for a file that is no task.
+    `head` is the commit the worktree stood on then, None where git does not track the file.
     """
 
     worktree: str
@@ -50,6 +51,7 @@ class Base:
     task: str | None
     text: str | None
     stamp: Stamp | None
+    head: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,13 +199,19 @@ class View(Protocol):
         """The text hash of one past version."""
 
     def known(self, task: str, text: str) -> bool:
-        """Whether the head of the task has ever had this text hash."""
+        """Whether the head of the task has ever had this text hash, or a replica of it was heard saying it."""
+
+    def versions(self, task: str) -> list[str]:
+        """The hash of every known text of the task, sorted."""
 
     def text(self, hash: str) -> bytes:
         """A kept text by its hash (`core.texts.text_hash`). KeyError if it was never kept."""
 
     def base(self, worktree: str, path: str) -> Base | None:
         """The base of one replica."""
+
+    def carried(self, worktree: str, path: str) -> list[str]:
+        """The texts (hashes) that a replica has carried, noted down by `carry`, the latest last."""
 
     def bases(self, worktree: str) -> list[Base]:
         """Every base of a worktree, sorted by path."""
@@ -280,8 +288,17 @@ class Txn(View, Protocol):
     def keep(self, text: bytes) -> str:
         """Keep a text and give its `text_hash`; keeping it twice is one text."""
 
+    def hear(self, task: str, text: str) -> None:
+        """From now on this text hash is a known version of the task."""
+
     def put_base(self, base: Base) -> None:
         """Set the base of one replica."""
+
+    def carry(self, worktree: str, path: str, text: str) -> None:
+        """The replica carries this text (a hash), until taskd or git writes another one."""
+
+    def drop_carried(self, worktree: str, path: str) -> None:
+        """Forget what a replica has carried."""
 
     def drop_base(self, worktree: str, path: str) -> None:
         """Forget one replica."""

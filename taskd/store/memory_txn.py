@@ -137,6 +137,7 @@ class MemoryTxn(MemoryView, Txn):
         state = self._state
         heads = ((new if id == old else id, revision, text) for id, revision, text in state.heads)
         state.heads = dict.fromkeys(heads)
+        state.heard = dict.fromkeys((new if id == old else id, text) for id, text in state.heard)
         for name in ("bases", "intents", "conflicts"):
             table = getattr(state, name)
             renamed = {
@@ -213,14 +214,29 @@ class MemoryTxn(MemoryView, Txn):
         self._table("texts")[name] = bytes(text)
         return name
 
+    def hear(self, task: str, text: str) -> None:
+        """Know a text of a task."""
+        self._demand_task(task)
+        self._table("heard")[_plain(task), _plain(text)] = None
+
     def put_base(self, base: Base) -> None:
         """Set the base of one replica."""
         _plain(replace(base, stamp=None))  # a stamp may have numbers of any size
         self._table("bases")[base.worktree, base.path] = base
 
+    def carry(self, worktree: str, path: str, text: str) -> None:
+        """Note down what a replica carries."""
+        before = [one for one in self.carried(worktree, path) if one != text]
+        self._table("carried")[_plain(worktree), _plain(path)] = (*before, _plain(text))
+
+    def drop_carried(self, worktree: str, path: str) -> None:
+        """Forget what a replica has carried."""
+        self._table("carried").pop((worktree, path), None)
+
     def drop_base(self, worktree: str, path: str) -> None:
         """Forget one replica."""
         self._table("bases").pop((worktree, path), None)
+        self.drop_carried(worktree, path)
 
     def drop_bases(self, worktree: str) -> None:
         """Forget every replica of a worktree."""

@@ -33,6 +33,8 @@ class State:
     aliases: dict[str, str] = field(default_factory=dict)
     #: (task, revision, text), in the order they were put
     heads: dict[tuple[str, int, str], None] = field(default_factory=dict)
+    heard: dict[tuple[str, str], None] = field(default_factory=dict)
+    carried: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     texts: dict[str, bytes] = field(default_factory=dict)
     bases: dict[tuple[str, str], Base] = field(default_factory=dict)
     journal: dict[int, Entry] = field(default_factory=dict)
@@ -186,8 +188,13 @@ class MemoryView(View):
         return texts[-1] if texts else None
 
     def known(self, task: str, text: str) -> bool:
-        """Whether some version of the task had this text."""
-        return any((id, had) == (task, text) for id, _, had in self._state.heads)
+        """Whether the text is a known one of the task."""
+        return text in self.versions(task)
+
+    def versions(self, task: str) -> list[str]:
+        """Every known text of the task."""
+        had = {text for id, _, text in self._state.heads if id == task}
+        return sorted(had | {text for id, text in self._state.heard if id == task})
 
     def text(self, hash: str) -> bytes:
         """A kept text."""
@@ -196,6 +203,10 @@ class MemoryView(View):
     def base(self, worktree: str, path: str) -> Base | None:
         """The base of one replica."""
         return self._state.bases.get((worktree, path))
+
+    def carried(self, worktree: str, path: str) -> list[str]:
+        """The texts a replica has carried."""
+        return list(self._state.carried.get((worktree, path), ()))
 
     def bases(self, worktree: str) -> list[Base]:
         """Every base of a worktree."""

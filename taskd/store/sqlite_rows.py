@@ -78,10 +78,10 @@ def stamp_text(stamp: Stamp | None) -> str | None:
 
 
 def base_of(row: Row) -> Base:
-    """A base of (worktree, path, task, text, stamp)."""
-    worktree, path, task, text, stamp = row
+    """A base of (worktree, path, task, text, stamp, head)."""
+    worktree, path, task, text, stamp, head = row
     seen = None if stamp is None else Stamp(*map(int, stamp.split(" ")))
-    return Base(worktree, path, task, text, seen)
+    return Base(worktree, path, task, text, seen, head)
 
 
 def entry_row(entry: Entry) -> tuple[object, ...]:

@@ -162,19 +162,35 @@ class SqliteTxn(SqliteView, Txn):
         self._run("INSERT OR IGNORE INTO texts (hash, text) VALUES (?, ?)", (name, text))
         return name
 
+    def hear(self, task: str, text: str) -> None:
+        """Know a text of a task."""
+        self._run("INSERT OR IGNORE INTO heard (task, text) VALUES (?, ?)", (task, text))
+
     def put_base(self, base: Base) -> None:
         """Set the base of one replica."""
-        row = (base.worktree, base.path, base.task, base.text, stamp_text(base.stamp))
-        sql = "INSERT OR REPLACE INTO bases (worktree, path, task, text, stamp) VALUES (?, ?, ?, ?, ?)"
-        self._run(sql, row)
+        row = (base.worktree, base.path, base.task, base.text, stamp_text(base.stamp), base.head)
+        columns = "worktree, path, task, text, stamp, head"
+        self._run(f"INSERT OR REPLACE INTO bases ({columns}) VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def carry(self, worktree: str, path: str, text: str) -> None:
+        """Note down what a replica carries."""
+        self._run(
+            "INSERT OR REPLACE INTO carried (worktree, path, text) VALUES (?, ?, ?)", (worktree, path, text)
+        )
+
+    def drop_carried(self, worktree: str, path: str) -> None:
+        """Forget what a replica has carried."""
+        self._run("DELETE FROM carried WHERE worktree = ? AND path = ?", (worktree, path))
 
     def drop_base(self, worktree: str, path: str) -> None:
         """Forget one replica."""
-        self._run("DELETE FROM bases WHERE worktree = ? AND path = ?", (worktree, path))
+        for table in ("bases", "carried"):
+            self._run(f"DELETE FROM {table} WHERE worktree = ? AND path = ?", (worktree, path))
 
     def drop_bases(self, worktree: str) -> None:
         """Forget every replica of a worktree."""
-        self._run("DELETE FROM bases WHERE worktree = ?", (worktree,))
+        for table in ("bases", "carried"):
+            self._run(f"DELETE FROM {table} WHERE worktree = ?", (worktree,))
 
     def open_intent(self, intent: Intent) -> int:
         """Put an intent on record."""
@@ -259,7 +275,7 @@ class SqliteTxn(SqliteView, Txn):
     def drop_worktree(self, key: str) -> None:
         """Forget a worktree and what was known of its files."""
         self._run("DELETE FROM worktrees WHERE key = ?", (key,))
-        for table in ("bases", "problems", "holds"):
+        for table in ("bases", "carried", "problems", "holds"):
             self._run(f"DELETE FROM {table} WHERE worktree = ?", (key,))
 
     def put_meta(self, key: str, value: str | None) -> None:

@@ -26,7 +26,7 @@ from taskd.store.values import demand_sort, problem_place
 
 _TASKS: Final = f"SELECT {SELECTED} FROM tasks t LEFT JOIN claims c ON c.task = t.id"
 _AMONG: Final = "IN (SELECT value FROM json_each(?))"
-_BASES: Final = "SELECT worktree, path, task, text, stamp FROM bases"
+_BASES: Final = "SELECT worktree, path, task, text, stamp, head FROM bases"
 _ENTRIES: Final = (
     "SELECT task, field, old, new, at, actor, session, worktree, cause, revision, seq FROM journal"
 )
@@ -230,8 +230,17 @@ class SqliteView(View):
         return found
 
     def known(self, task: str, text: str) -> bool:
-        """Whether some version of the task had this text."""
-        return bool(self._all("SELECT 1 FROM heads WHERE task = ? AND text = ? LIMIT 1", (task, text)))
+        """Whether the text is a known one of the task."""
+        sql = (
+            "SELECT 1 FROM heads WHERE task = ?1 AND text = ?2"
+            " UNION ALL SELECT 1 FROM heard WHERE task = ?1 AND text = ?2 LIMIT 1"
+        )
+        return bool(self._all(sql, (task, text)))
+
+    def versions(self, task: str) -> list[str]:
+        """Every known text of the task."""
+        sql = "SELECT text FROM heads WHERE task = ?1 UNION SELECT text FROM heard WHERE task = ?1 ORDER BY 1"
+        return _column(self._all(sql, (task,)))
 
     def text(self, hash: str) -> bytes:
         """A kept text."""
@@ -244,6 +253,11 @@ class SqliteView(View):
         """The base of one replica."""
         rows = self._all(f"{_BASES} WHERE worktree = ? AND path = ?", (worktree, path))
         return base_of(rows[0]) if rows else None
+
+    def carried(self, worktree: str, path: str) -> list[str]:
+        """The texts a replica has carried."""
+        sql = "SELECT text FROM carried WHERE worktree = ? AND path = ? ORDER BY id"
+        return _column(self._all(sql, (worktree, path)))
 
     def bases(self, worktree: str) -> list[Base]:
         """Every base of a worktree."""

@@ -149,13 +149,42 @@ class RecordContract:
     )
     def test_base_comes_back(self, database: TaskDatabase, stamp: Stamp | None) -> None:
         """S-36: what a replica said comes back, with kernel numbers of any size."""
-        bases = [Base("w", "a.md", "a", "t" * 40, stamp), Base("w", "ü/n.md", None, None, stamp)]
+        bases = [
+            Base("w", "a.md", "a", "t" * 40, stamp, "c" * 40),
+            Base("w", "ü/n.md", None, None, stamp),
+        ]
         with database.write() as txn:
             for base in bases:
                 txn.put_base(base)
 
         with database.read() as view:
             assert [view.base("w", base.path) for base in bases] == bases
+
+    def test_texts_that_were_carried(self, database: TaskDatabase) -> None:
+        """What a replica has carried comes back with the latest last, each text once, until it is dropped."""
+        with database.write() as txn:
+            for text in ("1", "2", "3", "1"):
+                txn.carry("w", "a.md", text)
+            txn.carry("w", "b.md", "4")
+            before = txn.carried("w", "a.md")
+            txn.drop_carried("w", "a.md")
+
+        with database.read() as view:
+            left = view.carried("w", "a.md"), view.carried("w", "b.md")
+        assert (before, left) == (["2", "3", "1"], ([], ["4"]))
+
+    def test_worktree_that_is_dropped_carries_nothing(self, database: TaskDatabase) -> None:
+        """With a base, and with a worktree, goes what its replicas have carried."""
+        with database.write() as txn:
+            for path in ("a.md", "b.md"):
+                txn.put_base(Base("w", path, None, None, None))
+                txn.carry("w", path, "1")
+            txn.drop_base("w", "a.md")
+            left = txn.carried("w", "a.md"), txn.carried("w", "b.md")
+            txn.drop_worktree("w")
+
+        with database.read() as view:
+            assert (left, view.carried("w", "b.md")) == (([], ["1"]), [])
 
     def test_bases_are_listed_sorted(self, database: TaskDatabase) -> None:
         """By worktree sorted by path, by task sorted by both; a base put again takes the place."""

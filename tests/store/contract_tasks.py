@@ -245,6 +245,21 @@ class TaskContract:
 
         assert stored(database, "a") == back
 
+    def test_text_that_was_heard_is_known(self, database: TaskDatabase) -> None:
+        """What a replica said is a version of its task too, once, and stays one when the task is renamed."""
+        with database.write() as txn:
+            txn.put(made("a", text="t1"), None)
+            for _ in range(2):
+                txn.hear("a", "t0")
+            txn.rename("a", "b")
+
+        with database.read() as view:
+            assert (view.versions("b"), view.known("b", "t0"), view.known("b", "t2")) == (
+                ["t0", "t1"],
+                True,
+                False,
+            )
+
     def test_version_is_known_by_revision_and_text(self, database: TaskDatabase) -> None:
         """Every version the head ever had is known, and no other."""
         put(database, made("a", text="t1"), made("b", text="other"))

@@ -161,6 +161,13 @@ CREATE TABLE heads (
 CREATE UNIQUE INDEX heads_revision ON heads (task, revision, text);
 CREATE INDEX heads_text ON heads (task, text);
 
+-- Texts that a replica was heard saying, and that were never a head.
+CREATE TABLE heard (
+    task TEXT NOT NULL REFERENCES tasks (id) ON UPDATE CASCADE ON DELETE CASCADE,
+    text TEXT NOT NULL,
+    PRIMARY KEY (task, text)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE texts (
     hash TEXT PRIMARY KEY NOT NULL,
     text BLOB NOT NULL
@@ -174,9 +181,19 @@ CREATE TABLE bases (
     task TEXT,
     text TEXT,
     stamp TEXT,
+    head TEXT,
     PRIMARY KEY (worktree, path)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX bases_task ON bases (task) WHERE task IS NOT NULL;
+
+-- What a replica has said since it was last saved by hand: an editor may still hold any of these.
+CREATE TABLE carried (
+    id INTEGER PRIMARY KEY,
+    worktree TEXT NOT NULL,
+    path TEXT NOT NULL,
+    text TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX carried_text ON carried (worktree, path, text);
 
 -- Append-only. An entry keeps the name its task had then; aliases lead to it.
 CREATE TABLE journal (
