@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 from taskd.errors import GitFailed
 
@@ -19,6 +19,9 @@ COMMAND: Final = "cat-file --batch"
 CHUNK: Final = 1 << 16  # bytes a read; what a pipe holds on Linux
 COMPLAINT: Final = re.compile(rb"^(error|fatal):", re.MULTILINE)
 GONE: Final = "the process ended"
+
+#: id, type and content of an object
+Answer: TypeAlias = tuple[str, bytes, bytes]
 
 
 class Objects:
@@ -45,6 +48,15 @@ class Objects:
         GitFailed when the object is damaged or git does not answer; ValueError for a line break in
         `spec`, which the protocol cannot carry.
         """
+        found = self._answer(spec)
+        return found[2] if found is not None and found[1] == b"blob" else None
+
+    def commit(self, spec: str) -> str | None:
+        """The id of the commit that `spec` names, None when there is none. Errors as `blob`."""
+        found = self._answer(spec)
+        return found[0] if found is not None and found[1] == b"commit" else None
+
+    def _answer(self, spec: str) -> Answer | None:
         if "\n" in spec:
             reason = f"an object cannot be asked for by a name with a line break: {spec!r}"
             raise ValueError(reason)
@@ -58,7 +70,7 @@ class Objects:
             # it was killed meanwhile, or stood on files that a repack took away: a new one knows better
             return self._ask(spec)
 
-    def _ask(self, spec: str) -> bytes | None:
+    def _ask(self, spec: str) -> Answer | None:
         if self._open is None:
             self._open = _Conversation(self._launch(), self._timeout)
         try:
@@ -95,14 +107,14 @@ class _Conversation:
         self._ears.close()
         end_group(self._process)
 
-    def ask(self, spec: str) -> bytes | None:
+    def ask(self, spec: str) -> Answer | None:
         self._deadline = time.monotonic() + self._timeout
         self._complaints.clear()
         self._say(os.fsencode(spec) + b"\n")
         header = self._take_line().rsplit(b" ", 2)
         if len(header) == 3 and header[2].isdigit():  # noqa: PLR2004 - id, type, size
             content = self._take(int(header[2]) + 1)
-            return content[:-1] if header[1] == b"blob" else None
+            return header[0].decode(), header[1], content[:-1]
         # git calls a damaged object missing, too, having complained first
         if COMPLAINT.search(self._complaints):
             raise self._failure(self._complaints.decode(errors="replace").strip())
