@@ -17,13 +17,16 @@ from taskd.engine import setup
 from taskd.engine.engine import Engine
 from taskd.engine.operations import OPERATIONS
 from taskd.engine.site import SHARED, WORKSPACE, Log, Rules, Site
+from taskd.engine.touches import GATE_POLL, GATE_REST
 from taskd.errors import NotSetUp, NoWorktree, Refused, StoreFailed, TaskdError
 from taskd.repo.branch import Branch
 from taskd.repo.git import Git
+from taskd.repo.history import History
 from taskd.repo.lock import FileLock
 from taskd.repo.worktrees import Repository, Worktree, locate, remember_main
 from taskd.store.base import TaskDatabase
 
+GIT_PATIENCE: Final = GATE_REST + 0.1  # seconds a command waits for git to be done with its files
 SOCKET_LIMIT: Final = 104  # bytes; what the smallest sockaddr_un (macOS) holds
 
 
@@ -120,6 +123,7 @@ def open_engine(home: Home, log: Log | None = None) -> Engine:
         rules=rules_of(home.config),
         db=open_store(home),
         git=git,
+        history=History(git, home.config.tasks_dir),
         lock=FileLock(home.state_dir / "write.lock"),
         log=log or StderrLog(),
     )
@@ -216,7 +220,9 @@ class Here:
         place = self.engine.site.place_of(Path(call.caller.directory))
         if place is not None:
             self.engine.sweep()
-            self.engine.look_at(place)
+            deadline = time.monotonic() + GIT_PATIENCE
+            while self.engine.look_at(place) is None and time.monotonic() < deadline:
+                time.sleep(GATE_POLL)
 
     def _carry_out(self, call: wire.Call) -> wire.Reply:
         row = OPERATIONS.get(call.op)

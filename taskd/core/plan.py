@@ -40,6 +40,8 @@ class Context:
     #: who made the index's last change of status
     status_by: Callable[[], str | None]
     status_edits: str = REQUEST
+    #: whether git put the document there: then nobody asks for a status
+    brought: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ True here, whatever is given:
 * A field the document did not change since its base says nothing, however old the document is.
 * A change of the document is in the new head, or in a clash with all three values, or in a refusal.
 * The index's own change is never undone by a document that did not see it.
-* Runtime fields change only by a lawful request, and only `status` can be requested.
+* Runtime fields change only by a lawful request, and only `status` can be requested, by hand.
 * The new head's text reads back to exactly the new head's authored fields. Two exceptions: `modified`
   is derived, and a field whose text nobody understands keeps the value it had.
 """
@@ -47,6 +47,8 @@ def reconcile(
     if base is not None and base.text == document.text:
         return Plan(head.task, head.text, refusals=ignored)
     merged = _merge_authored(base, document, head, context)
+    if context.brought:
+        return replace(merged, text=without_request(merged.text, head.text))
     granted = grant(base, document, merged.task, context)
     if granted.refusal is None:
         return replace(merged, task=granted.task, refusals=ignored, steps=granted.steps)

@@ -6,21 +6,21 @@ until it has settled, what is missing until its grace is over, what is gated unt
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from taskd import wire
 from taskd.daemon import schedule
+from taskd.daemon.facts import place_facts, record_facts
 from taskd.daemon.mirrorer import Mirrorer
 from taskd.engine.absence import Absences
 from taskd.engine.engine import Engine
-from taskd.engine.site import Place
+from taskd.engine.site import Place, main_first
 from taskd.engine.touches import GATE_POLL, Touches
 from taskd.errors import StillGated, TaskdError
 from taskd.repo import crash
@@ -271,6 +271,8 @@ class Keeper:
             self.log.warning("watch.limited", reason=complaint)
         self._complaints = complaints
         self._look_around()
+        for key, path in self.engine.take_merged():
+            self.touches.remember(key, path, now)
         if self.engine.lingering:
             with self.engine.working():
                 self.engine.look_again()
@@ -279,8 +281,8 @@ class Keeper:
     def _look_around(self) -> None:
         """Learn of worktrees that came, moved or went. Cheap when nothing did."""
         site = self.engine.site
-        records = _record_facts(site.repository.common_dir)
-        if self._facts == (records, _place_facts(site.places.values())):
+        records = record_facts(site.repository.common_dir)
+        if self._facts == (records, place_facts(site.places.values())):
             return
         before = set(site.places)
         with self.engine.working():
@@ -295,7 +297,7 @@ class Keeper:
             self._scans.add(place.key)
         self._watch_everything()
         # the records as they were before git was asked: what changed meanwhile is seen next time
-        self._facts = (records, _place_facts(site.places.values()))
+        self._facts = (records, place_facts(site.places.values()))
 
     def _watch_everything(self) -> None:
         site = self.engine.site
@@ -361,7 +363,7 @@ class Keeper:
     def _scan_some(self) -> None:
         """Scan the places that are in doubt, and give new ones their files."""
         now = time.monotonic()
-        for key in sorted(self._scans):
+        for key in sorted(self._scans, key=main_first):
             place = self.engine.site.places.get(key)
             if place is not None and self._is_gated(place, now):
                 continue
@@ -417,7 +419,7 @@ class Keeper:
 
     def _advance_syncs(self) -> None:
         for sync in list(self._syncs):
-            for key in sorted(sync.waiting):
+            for key in sorted(sync.waiting, key=main_first):
                 self._look_for(sync, key)
             reason = self._unfinished(sync)
             if reason is None:
@@ -452,49 +454,3 @@ class Keeper:
             self.mirrorer.wake()
             return "the workspace branch is being written"
         return None
-
-
-def _record_facts(common_dir: Path) -> tuple[object, ...]:
-    """What changes when a worktree comes, moves or goes; some stats, no git.
-
-    A worktree is on record before it is there, so the `.git` each record leads to is looked at too; and
-    that is there before git has written the rest of the record, without which the worktree is none yet.
-    """
-    records = sorted((common_dir / "worktrees").glob("*/gitdir"))
-    return (
-        _mtime(common_dir / "worktrees"),
-        *((str(record), _led_to(record), _parts_of(record)) for record in records),
-    )
-
-
-def _parts_of(record: Path) -> tuple[object, ...]:
-    parts = tuple((record.parent / name).exists() for name in ("HEAD", "locked"))
-    return (*parts, _mtime(record.parent / "commondir"))  # it is there before it is written
-
-
-def _led_to(record: Path) -> tuple[int, ...] | None:
-    try:
-        found = (record.parent / os.fsdecode(record.read_bytes().rstrip())).stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _place_facts(places: Iterable[Place]) -> tuple[object, ...]:
-    """What changes when a worktree that is served is taken away or exchanged by hand."""
-    return tuple((str(place.root), _identity(place.root.parent)) for place in places)
-
-
-def _mtime(path: Path) -> int | None:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return None
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        facts = path.stat()
-    except OSError:
-        return None
-    return facts.st_dev, facts.st_ino

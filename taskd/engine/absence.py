@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from taskd.engine import provenance
 from taskd.engine.accept import Origin, accept
+from taskd.engine.provenance import Provenance
 from taskd.engine.site import REPLICAS, SHARED, WORKSPACE, Place, Site
 from taskd.repo import replicas
 from taskd.store.base import Base, Hold, Txn
@@ -64,30 +66,65 @@ def decide_absence(site: Site, place: Place, paths: Sequence[str], now_ns: int) 
     """Delete, hold, refill or shrug; the ids deleted. The caller holds the write lock.
 
     * A file that is back, or whose task lives at another path here by now, means nothing.
-    * A tracked file that is absent means nothing here; git's files come and go.
+    * Nothing follows from what git took away, by a switch, a sparse checkout, or half-way in a merge.
     * Files of the workspace directory are put back.
     * Shared layout: a few removed by hand are deleted; many, or all, are held and put back.
+    * Tracked layout: likewise in the main worktree, also by a commit that moved it forward; in another
+      one only the last file of a task is its deletion.
     """
+    git = provenance.look(site, place, always=True) if site.rules.layout != SHARED else None
     with site.writing() as txn:
-        gone = [base for path in paths if (base := _still_gone(site, place, txn, path, now_ns)) is not None]
-        if not gone:
+        gone = [base for path in paths if (base := _still_gone(place, txn, path, now_ns)) is not None]
+        if not gone or not (place.key == WORKSPACE or site.is_standing(place)):
             return []
         if place.key == WORKSPACE:
             _put_back(txn, place, gone)
             return []
-        if site.rules.layout != SHARED or not site.is_standing(place):
+        removed = [base for base in gone if _is_removed(site, place, base, git)]
+        _let_go(site, txn, place, [base for base in gone if base not in removed])
+        last = [base for base in removed if _is_deletion(site, place, txn, base)]
+        suspicious = _is_suspicious(place, txn, last, len(removed))
+        for base in removed:
+            if base not in last:
+                txn.drop_base(place.key, base.path)
+        if last and suspicious:
+            _hold(site, txn, place, last)
             return []
-        if _is_suspicious(place, txn, gone):
-            _hold(site, txn, place, gone)
-            return []
-        return [_delete(txn, place, base) for base in gone]
+        return [_delete(txn, place, base) for base in last]
 
 
-def _still_gone(site: Site, place: Place, txn: Txn, path: str, now_ns: int) -> Base | None:
+def _is_removed(site: Site, place: Place, base: Base, git: Provenance | None) -> bool:
+    """Whether it was a person who took the file away."""
+    if git is None:
+        return site.rules.layout == SHARED and base.head is None
+    forward = place.worktree is not None and place.worktree.is_main
+    return git.removed_by_hand(base, forward=forward) and not git.is_left_out(base.path)
+
+
+def _is_deletion(site: Site, place: Place, txn: Txn, base: Base) -> bool:
+    """Whether a file taken away takes its task along."""
+    if site.rules.layout == SHARED and base.head is None:
+        return True
+    if place.worktree is not None and place.worktree.is_main:
+        return True
+    others = (one.worktree for one in txn.bases_of(base.task or ""))
+    return not any(key in site.places and key not in (place.key, WORKSPACE) for key in others)
+
+
+def _let_go(site: Site, txn: Txn, place: Place, gone: Sequence[Base]) -> None:
+    """What git took away is not here any more; where live files belong they are put back."""
+    for base in gone:
+        txn.drop_base(place.key, base.path)
+        txn.put_problems(place.key, base.path, [])
+    if site.rules.layout == SHARED:
+        txn.enqueue(REPLICAS, [base.task for base in gone if base.task])
+
+
+def _still_gone(place: Place, txn: Txn, path: str, now_ns: int) -> Base | None:
     base = txn.base(place.key, path)
     if base is None:
         return None
-    if replicas.read(place.root, path, now_ns=now_ns) is not None or path in site.tracked(place):
+    if replicas.read(place.root, path, now_ns=now_ns) is not None:
         return None
     if base.task is None:
         txn.drop_base(place.key, path)
@@ -100,9 +137,10 @@ def _still_gone(site: Site, place: Place, txn: Txn, path: str, now_ns: int) -> B
     return base
 
 
-def _is_suspicious(place: Place, txn: Txn, gone: Sequence[Base]) -> bool:
+def _is_suspicious(place: Place, txn: Txn, gone: Sequence[Base], removed: int) -> bool:
+    """Whether so much went at once that a person is asked: so many files, of which `gone` were the last."""
     held = [base for base in txn.bases(place.key) if base.task is not None]
-    emptied = len(gone) == len(held) and len(held) > 1
+    emptied = removed >= len(held) > 1
     many = len(gone) > HOLD_ABOVE and len(gone) > HOLD_SHARE * len(held)
     return many or emptied or not place.root.is_dir()
 

@@ -20,7 +20,9 @@ from taskd.engine import absence, ingest, mirror, recover, troubles, writeback
 from taskd.engine.coordination import sweep_leases
 from taskd.engine.desk import Desk
 from taskd.engine.operations import Operation, operation
-from taskd.engine.site import MIRROR, REPLICAS, WORKSPACE, Place, Site
+from taskd.engine.site import MIRROR, REPLICAS, WORKSPACE, Place, Site, main_first
+from taskd.engine.taker import Ingested
+from taskd.engine.touches import GATE_REST
 from taskd.errors import BranchMoved, GitFailed, StillGated, TaskdError
 from taskd.repo import crash, replicas
 from taskd.repo.branch import Branch
@@ -56,6 +58,8 @@ class Engine:
     stuck: set[str] = field(default_factory=set)
     #: places that were made and given their files once
     _filled: set[tuple[Path, str]] = field(default_factory=set)
+    #: (place key, path) that git waits for somebody to merge, and when git had last run then
+    _unmerged: dict[tuple[str, str], int] = field(default_factory=dict)
     _user: str | None = None
     _user_until: float = 0.0
 
@@ -87,23 +91,51 @@ class Engine:
         absent = [path for path in bases if not seen.root_exists or seen.absent(path)]
         return Sighted(touched, absent, seen.root_exists)
 
-    def ingest(self, place: Place, paths: Sequence[str]) -> ingest.Ingested:
+    def ingest(self, place: Place, paths: Sequence[str]) -> Ingested:
         """Steps 3 to 5 for some paths of a place; directories among them stand for what is in them."""
         report = ingest.ingest(self.site, place, self._expand(place, paths), self.clock_ns())
         self.again |= {(place.key, path) for path in report.again}
+        self._await_merge(place, report.unmerged)
         self.stuck -= report.placed  # the file in the way is the task's own by now
         return report
 
     def decide_absence(self, place: Place, paths: Sequence[str]) -> list[str]:
-        """What follows from files that stayed away; the ids deleted."""
+        """What follows from files that stayed away; the ids deleted. Half-way in a merge nothing does yet."""
+        if place.worktree is not None and self.site.history.under_way(place.worktree):
+            self._await_merge(place, paths)
+            return []
         deleted = absence.decide_absence(self.site, place, paths, self.clock_ns())
         if deleted:
             self.site.log.info("tasks.deleted", worktree=place.key, tasks=deleted)
         return deleted
 
+    def _await_merge(self, place: Place, paths: Sequence[str]) -> None:
+        if place.worktree is not None:
+            now = self.site.history.last_command_ns(place.worktree)
+            self._unmerged |= {(place.key, path): now for path in paths}
+
+    def take_merged(self) -> list[tuple[str, str]]:
+        """Paths (by place) that waited for git to run again, and it has."""
+        found = list[tuple[str, str]]()
+        for (key, path), then in list(self._unmerged.items()):
+            tree = self.site.places[key].worktree if key in self.site.places else None
+            if tree is None or self.site.history.last_command_ns(tree) != then:
+                del self._unmerged[key, path]
+                found += [(key, path)] if tree is not None else []
+        return found
+
     def is_gated(self, place: Place) -> bool:
-        """Whether a git command is at work in the place's worktree."""
-        return place.worktree is not None and bool(gate_locks(place.worktree.git_dir))
+        """Whether a git command is at work in the place's worktree, or was a moment ago.
+
+        A switch lets go of one lock before it takes the next: only after a rest is it over. That matters
+        where it may have written task files.
+        """
+        if place.worktree is None:
+            return False
+        if gate_locks(place.worktree.git_dir):
+            return True
+        ended = self.site.history.last_command_ns(place.worktree) if self.site.tracked(place) else 0
+        return 0 <= self.clock_ns() - ended < GATE_REST * 1e9
 
     # -- commands
 
@@ -306,7 +338,7 @@ class Engine:
         missing = absence.Absences()
         waiting = {place.key for place in self.site.look_around()} | set(self.site.places)
         while True:
-            for key in sorted(waiting):
+            for key in sorted(waiting, key=main_first):
                 place = self.site.places.get(key)
                 sighted = self.look_at(place) if place is not None else Sighted([], [], exists=False)
                 if sighted is not None:

@@ -12,8 +12,9 @@ from typing import Final, Protocol
 from taskd.core.claims import LEASE
 from taskd.errors import GitFailed
 from taskd.repo.git import Git
+from taskd.repo.history import Move
 from taskd.repo.lock import FileLock
-from taskd.repo.worktrees import Repository, Worktree, index_stamp, list_worktrees
+from taskd.repo.worktrees import MAIN, Repository, Worktree, index_stamp, list_worktrees
 from taskd.store.base import TaskDatabase, Txn, WorktreeRow
 
 #: key of the place that is the workspace directory
@@ -43,6 +44,46 @@ class Log(Protocol):
 
     def exception(self, event: str, **facts: object) -> object:
         """A fault of ours, with its traceback."""
+
+
+class History(Protocol):
+    """What git did, as far as the engine asks; `repo.history.History` says more of each."""
+
+    def head(self, worktree: Worktree) -> str | None:
+        """The commit a worktree stands on."""
+
+    def moves(self, worktree: Worktree) -> Sequence[Move]:
+        """The reflog of its HEAD, oldest first."""
+
+    def tree(self, commit: str) -> Mapping[str, str]:
+        """The blob of every path in a commit."""
+
+    def staged(self, worktree: Worktree) -> Mapping[str, str | None]:
+        """The blob of every path in its index, None where it is unmerged."""
+
+    def left_out(self, worktree: Worktree) -> frozenset[str]:
+        """The paths a sparse checkout leaves out."""
+
+    def texts(self, worktree: Worktree, blobs: Mapping[str, str]) -> Mapping[str, bytes]:
+        """What git would write at each path for its blob."""
+
+    def is_blob(self, text: bytes, blob: str) -> bool:
+        """Whether a text is that blob as it is."""
+
+    def versions(self, commit: str, path: str) -> Iterator[str]:
+        """The blobs of a path in the history of a commit, newest first."""
+
+    def merge_base(self, one: str, other: str) -> str | None:
+        """Where two commits parted."""
+
+    def is_ancestor(self, old: str, new: str) -> bool:
+        """Whether the new commit came from the old one."""
+
+    def last_command_ns(self, worktree: Worktree) -> int:
+        """When the newest git command took or let go of a lock."""
+
+    def under_way(self, worktree: Worktree) -> str | None:
+        """Which command of several steps has been begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +121,7 @@ class Site:
     rules: Rules
     db: TaskDatabase
     git: Git
+    history: History
     lock: FileLock
     log: Log
     epoch: int | None = None
@@ -179,6 +221,11 @@ def _remember(txn: Txn, before: WorktreeRow | None, now: WorktreeRow) -> None:
     elif before is not None and before.state != now.state == "active":
         txn.enqueue(REPLICAS, [base.task for base in txn.bases(now.key) if base.task])
     txn.put_worktree(now)
+
+
+def main_first(key: str) -> tuple[bool, str]:
+    """The order in which places are looked at: what differs elsewhere is told from the main worktree."""
+    return key != MAIN, key
 
 
 class _Everything(frozenset[str]):

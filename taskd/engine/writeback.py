@@ -273,8 +273,12 @@ def _move_base(txn: Txn, write: Write) -> None:
     if write.wanted is None:
         txn.drop_base(write.place.key, write.path)
         return
+    before, hash = txn.base(write.place.key, write.path), text_hash(write.wanted)
+    if before is not None and before.text not in (None, hash):
+        txn.carry(write.place.key, write.path, before.text or "")
     # Written this instant, so its stamp proves nothing yet: the next scan looks at the text.
-    txn.put_base(Base(write.place.key, write.path, write.task, text_hash(write.wanted), None))
+    head = None if before is None else before.head
+    txn.put_base(Base(write.place.key, write.path, write.task, hash, None, head))
 
 
 def _unwritable(txn: Txn, write: Write) -> Problem:

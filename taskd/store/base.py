@@ -199,7 +199,7 @@ class View(Protocol):
         """The text hash of one past version."""
 
     def known(self, task: str, text: str) -> bool:
-        """Whether the head of the task has ever had this text hash, or a replica of it was heard saying it."""
+        """Whether the task's head has ever had this text hash, or a replica was heard saying it."""
 
     def versions(self, task: str) -> list[str]:
         """The hash of every known text of the task, sorted."""

@@ -14,11 +14,12 @@ from taskd.core.claims import later
 from taskd.core.task import Task
 from taskd.engine import setup
 from taskd.engine.engine import Engine
-from taskd.engine.ingest import Ingested
 from taskd.engine.site import MIRROR, REPLICAS, SHARED, Place, Rules, Site
+from taskd.engine.taker import Ingested
 from taskd.errors import StoreFailed
 from taskd.repo.branch import Branch
 from taskd.repo.git import Git
+from taskd.repo.history import History
 from taskd.repo.lock import FileLock
 from taskd.repo.worktrees import Repository
 from taskd.store.base import Base, Conflict, Entry, Hold, Intent, Problem
@@ -275,7 +276,8 @@ def open_bench(top: Path, git: Callable[..., str], rules: Rules) -> Bench:
         setup.set_exclude(repository, rules.tasks_dir)
     door = Git(common, scratch=common / "taskd" / "scratch")
     lock = FileLock(common / "taskd" / "write.lock")
-    site = Site(repository, common / "taskd", rules, db, door, lock, log)
+    history = History(door, rules.tasks_dir)
+    site = Site(repository, common / "taskd", rules, db, door, history, lock, log)
     engine = Engine(site, Branch(door, REF), FileLock(common / "taskd" / "mirror.lock"), times.nanoseconds)
     bench = Bench(top, git, engine, db, times, log)
     with engine.working():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from taskd.engine.absence import GRACE, HOLD_ABOVE, QUIET, Absences
-from taskd.engine.site import SHARED, TRACKED, WORKSPACE
+from taskd.engine.site import SHARED, WORKSPACE
 from tests.engine.bench import Bench, document
 
 
@@ -102,15 +102,13 @@ def test_a_file_that_is_back_means_nothing(bench: Bench) -> None:
     assert bench.ids() == ["t00", "t01", "t02"]
 
 
-def test_a_tracked_file_that_is_gone_means_nothing(make_bench: Callable[..., Bench]) -> None:
-    """Git's files come and go with branches: their absence deletes no task, in either layout."""
-    files = {"tasks/a.md": document("a"), "tasks/b.md": document("b")}
-    for layout in (TRACKED, SHARED):
-        bench = make_bench(files, at=layout, layout=layout)
-        bench.take("a.md", "b.md")
+def test_a_tracked_file_in_the_shared_layout(make_bench: Callable[..., Bench]) -> None:
+    """Where files are shared, one that git tracks comes and goes with its branch and deletes no task."""
+    bench = make_bench({"tasks/a.md": document("a"), "tasks/b.md": document("b")}, layout=SHARED)
+    bench.take("a.md", "b.md")
 
-        assert decide(bench, "a.md") == []
-        assert bench.ids() == ["a", "b"]
+    assert decide(bench, "a.md") == []
+    assert bench.ids() == ["a", "b"]
 
 
 def test_a_worktree_that_went_takes_no_task_with_it(bench: Bench) -> None:

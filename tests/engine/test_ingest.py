@@ -9,7 +9,7 @@ import pytest
 
 from taskd.core.plan import Plan
 from taskd.core.reconcile import reconcile
-from taskd.engine import ingest
+from taskd.engine import taker
 from taskd.engine.site import TRACKED, WORKSPACE
 from taskd.errors import StoreFailed
 from tests.engine.bench import Bench, document
@@ -385,7 +385,7 @@ def test_a_fault_with_one_file_does_not_stop_the_others(
             raise ValueError(reason)
         return reconcile(*arguments)  # type: ignore[arg-type]  # handed on as it came
 
-    monkeypatch.setattr(ingest, "reconcile", fail)
+    monkeypatch.setattr(taker, "reconcile", fail)
     for id in ("a", "bad", "c"):
         bench.save(f"{id}.md", document(id))
     bench.take("a.md", "bad.md", "c.md")

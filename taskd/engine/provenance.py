@@ -1,0 +1,190 @@
+"""Is it an edit, or did git bring it? What one batch of files of one worktree has to be judged by.
+
+Only edits speak. A commit made in a worktree is its own hand; every other move of HEAD is git's, and
+what the file says beyond the text at the last of these is an edit, committed or not. While a merge or
+rebase is under way, stage 0 of the index is what git wrote. Stash, `checkout X -- file` and `restore`
+move no HEAD, but they all take a lock: a file last written before a lock in its git dir was let go of
+may have been put there by git, one written later was not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from taskd.core.texts import text_hash
+from taskd.engine.site import History, Place, Site
+from taskd.repo import replicas
+from taskd.repo.history import Move
+from taskd.repo.worktrees import MAIN, Worktree
+from taskd.store.base import Base
+
+CTIME: Final = 4  # in a reading's stamp
+
+
+@dataclass(slots=True)
+class Provenance:
+    """What git did in one worktree, as it was when `look` was called."""
+
+    history: History
+    worktree: Worktree
+    tracked: frozenset[str]
+    head: str | None
+    last_command_ns: int
+    #: stage 0 while a command of several steps is under way
+    staged: Mapping[str, str | None] | None = None
+    _moves: Sequence[Move] | None = None
+    _trees: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    #: (path, blob) → what git writes there for it
+    _texts: dict[tuple[str, str], bytes] = field(default_factory=dict)
+
+    @property
+    def moves(self) -> Sequence[Move]:
+        """The reflog, asked for when it is needed."""
+        if self._moves is None:
+            self._moves = self.history.moves(self.worktree)
+        return self._moves
+
+    def is_over(self) -> bool:
+        """Whether git has run since, or runs now: what was read meanwhile cannot be judged by this."""
+        return self.last_command_ns != self.history.last_command_ns(self.worktree)
+
+    def prepare(self, readings: Iterable[replicas.Reading], bases: Mapping[str, Base | None]) -> None:
+        """Ask git at once for every text that these readings will be held against."""
+        wanted = dict[str, str]()
+        for reading in readings:
+            blob = self._blob_by_git(reading.path, bases.get(reading.path))
+            if blob is None:
+                continue
+            if self.history.is_blob(reading.text, blob):
+                self._texts[reading.path, blob] = reading.text
+            else:
+                wanted[reading.path] = blob
+        for path, text in self.history.texts(self.worktree, wanted).items():
+            self._texts[path, wanted[path]] = text
+
+    def is_unmerged(self, path: str) -> bool:
+        """Whether git waits for somebody to merge the path."""
+        return self.staged is not None and path in self.staged and self.staged[path] is None
+
+    def by_git(self, path: str, base: Base | None) -> bytes | None:
+        """What git last wrote at a path since the base was taken; None if it wrote nothing."""
+        blob = self._blob_by_git(path, base)
+        return None if blob is None else self._text(path, blob)
+
+    def may_be_gits(self, item: replicas.Reading, base: Base | None) -> bool:
+        """Whether git may have put a text there that no move of HEAD tells of.
+
+        Not what was committed by hand since the base was taken, nor what was written after the last
+        command had ended.
+        """
+        if item.path not in self.tracked or item.stamp[CTIME] > self.last_command_ns:
+            return False
+        since = self._since(base.head if base else None)
+        return not (since and since[-1].by_hand and self._stands_at(self.head, item))
+
+    def ancestor(
+        self, path: str, base: Base | None, known: Callable[[str], bool], others: Sequence[Base]
+    ) -> bytes | None:
+        """The text that what git brought was made from: the newest version of the path that is known.
+
+        Else the one where this worktree's history parted from where it was, or from another worktree's
+        that has the task; None without any.
+        """
+        commit = self._last_by_git(base.head if base else None) or self.head
+        if commit is None:
+            return None
+        for blob in self.history.versions(commit, path):
+            text = self._text(path, blob)
+            if text is not None and known(text_hash(text)):
+                return text
+        olds = [base.head] if base and base.head else [other.head for other in sorted(others, key=_rank)]
+        parted = next((self.history.merge_base(old, commit) for old in olds if old), None)
+        found = self._tree(parted).get(path) if parted else None
+        return None if found is None else self._text(path, found)
+
+    # -- what of it has to do with absence
+
+    def removed_by_hand(self, base: Base, *, forward: bool) -> bool:
+        """Whether somebody removed a tracked file here, rather than git going elsewhere.
+
+        From the worktree though HEAD has it, or by a commit made here; with `forward` also by one that
+        a merge or pull brought onto the branch that was checked out all the time.
+        """
+        if self.head is None or self.staged is not None:
+            return False
+        if base.head is None or base.path in self._tree(self.head):
+            return True
+        if base.path not in self._tree(base.head):
+            return False
+        since = self._since(base.head)
+        if all(move.by_hand for move in since):
+            return True
+        straight = all(move.by_hand or move.is_forward for move in since)
+        return forward and straight and self.history.is_ancestor(base.head, self.head)
+
+    def is_left_out(self, path: str) -> bool:
+        """Whether a sparse checkout keeps the path out of this worktree."""
+        return path in self.history.left_out(self.worktree)
+
+    # -- details
+
+    def _blob_by_git(self, path: str, base: Base | None) -> str | None:
+        if path not in self.tracked:
+            return None
+        if self.staged is not None:
+            return self.staged.get(path)
+        commit = self._last_by_git(base.head if base else None)
+        return None if commit is None else self._tree(commit).get(path)
+
+    def _last_by_git(self, since: str | None) -> str | None:
+        """Where git last brought HEAD by itself after it stood on a commit; None if it did not."""
+        if since is not None and since == self.head:
+            return None
+        moved = self._since(since)
+        if not self.moves and since is None:  # no reflog: what is checked out was put there by git
+            return self.head
+        return next((move.commit for move in reversed(moved) if not move.by_hand), None)
+
+    def _since(self, commit: str | None) -> Sequence[Move]:
+        """The moves of HEAD after it last stood on a commit; all of them if it is not on record."""
+        if commit is not None and commit == self.head:
+            return ()
+        for index in range(len(self.moves) - 1, -1, -1):
+            if self.moves[index].commit == commit:
+                return self.moves[index + 1 :]
+        if commit is not None and self.head is not None:  # forgotten, or never kept: it was git
+            return (*self.moves, Move(self.head, ""))
+        return self.moves
+
+    def _stands_at(self, commit: str | None, item: replicas.Reading) -> bool:
+        blob = self._tree(commit).get(item.path) if commit else None
+        return blob is not None and self._text(item.path, blob) == item.text
+
+    def _tree(self, commit: str) -> Mapping[str, str]:
+        if commit not in self._trees:
+            self._trees[commit] = self.history.tree(commit)
+        return self._trees[commit]
+
+    def _text(self, path: str, blob: str) -> bytes | None:
+        if (path, blob) not in self._texts:
+            for found, text in self.history.texts(self.worktree, {path: blob}).items():
+                self._texts[found, blob] = text
+        return self._texts.get((path, blob))
+
+
+def look(site: Site, place: Place, *, always: bool = False) -> Provenance | None:
+    """What git did in a place's worktree until now; None where it tracks no file, unless `always`."""
+    tracked = site.tracked(place)
+    if place.worktree is None or not (tracked or always):
+        return None
+    history, tree = site.history, place.worktree
+    last = history.last_command_ns(tree)
+    staged = history.staged(tree) if history.under_way(tree) else None
+    return Provenance(history, tree, tracked, history.head(tree), last, staged)
+
+
+def _rank(base: Base) -> tuple[bool, str]:
+    """The main worktree first, then by name."""
+    return base.worktree != MAIN, base.worktree

@@ -1,0 +1,144 @@
+"""What git did in a worktree, as far as it tells what put a file there: reflog, trees, index, locks.
+
+Answers come from git alone, and nothing is changed by asking. Paths are relative to the tasks directory
+throughout; texts are as git would check them out, filters and line ends included.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from taskd.repo.commits import blob_id
+from taskd.repo.git import Git
+from taskd.repo.worktrees import Worktree, under_way
+
+#: reflog messages of commands by which somebody commits what stands in the worktree
+BY_HAND: Final = ("commit: ", "commit (initial): ", "commit (amend): ")
+#: and of those that go to another branch or back, so that what is missing was not removed
+SWITCHING: Final = ("checkout: ", "reset: ", "rebase")
+
+REFLOG_LIMIT: Final = 2000  # entries; who did more since the last look is taken to have been git
+VERSIONS_LIMIT: Final = 200  # commits of one path's history
+STAGED_FIELDS: Final = 3  # mode, object, stage
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One entry of a worktree's reflog: HEAD came to `commit`; `what` is the message git left."""
+
+    commit: str
+    what: str
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether somebody committed here what stood in the worktree."""
+        return self.what.startswith(BY_HAND)
+
+    @property
+    def is_forward(self) -> bool:
+        """Whether it can have been new work on the branch that was checked out."""
+        return not self.what.startswith(SWITCHING)
+
+
+class History:
+    """The history of one repository's worktrees. GitFailed where git refuses to tell."""
+
+    def __init__(self, git: Git, tasks_dir: str) -> None:
+        """Ask through `git`; `tasks_dir` is relative to the top of a worktree."""
+        self._git = git
+        self._prefix = "" if tasks_dir in {"", "."} else tasks_dir.rstrip("/") + "/"
+
+    def head(self, worktree: Worktree) -> str | None:
+        """The commit a worktree stands on, None before the first."""
+        name = "HEAD" if worktree.is_main else f"worktrees/{worktree.git_dir.name}/HEAD"
+        return self._git.objects().commit(name)
+
+    def moves(self, worktree: Worktree) -> tuple[Move, ...]:
+        """The reflog of a worktree's HEAD, oldest first; empty where none is kept.
+
+        The first is what the oldest entry came from, without a message, if there was something.
+        """
+        asked = ("log", "-g", f"--max-count={REFLOG_LIMIT}", "-z", "--format=%H %P%n%gs", "HEAD", "--")
+        found = self._in(worktree, *asked, allow=(0, 128)).split(b"\0")
+        entries = [os.fsdecode(entry).partition("\n") for entry in found if entry]
+        moves = [Move(ids.split(" ")[0], what) for ids, _, what in reversed(entries)]
+        parents = entries[-1][0].split(" ")[1:] if entries else []
+        return (*(Move(parent, "") for parent in parents[:1] if parent), *moves)
+
+    def tree(self, commit: str) -> Mapping[str, str]:
+        """The blob of every path below the tasks directory in a commit."""
+        listed = self._git.run("ls-tree", "-r", "-z", "--full-tree", commit, "--", self._prefix or ".").stdout
+        rows = (entry.partition(b"\t") for entry in listed.split(b"\0") if entry)
+        return {self._below(path): facts.split(b" ")[2].decode() for facts, _, path in rows}
+
+    def staged(self, worktree: Worktree) -> Mapping[str, str | None]:
+        """The blob of every path in a worktree's index; None for one that is not merged yet."""
+        listed = self._in(worktree, "ls-files", "-s", "-z", "--", self._prefix or ".")
+        found = dict[str, str | None]()
+        for entry in listed.split(b"\0"):
+            facts, _, path = entry.partition(b"\t")
+            parts = facts.decode().split(" ")
+            if len(parts) == STAGED_FIELDS:
+                found[self._below(path)] = parts[1] if parts[2] == "0" else None
+        return found
+
+    def left_out(self, worktree: Worktree) -> frozenset[str]:
+        """The paths that a sparse checkout keeps out of a worktree."""
+        listed = self._in(worktree, "ls-files", "-t", "-z", "--", self._prefix or ".")
+        return frozenset(self._below(entry[2:]) for entry in listed.split(b"\0") if entry[:1] == b"S")
+
+    def texts(self, worktree: Worktree, blobs: Mapping[str, str]) -> Mapping[str, bytes]:
+        """What git would write at each path for its blob; paths whose blob is not there are left out."""
+        # git tells the size from before the filters: what ends a text is an object that cannot exist
+        end = f"end-{secrets.token_hex(16)}".encode()
+        wanted = [path for path in blobs if "\n" not in path]
+        asked = [b"%s %s\n%s\n" % (blobs[p].encode(), os.fsencode(self._prefix + p), end) for p in wanted]
+        if not asked:
+            return {}
+        answer = self._in(worktree, "cat-file", "--batch", "--filters", stdin=b"".join(asked))
+        found = zip(wanted, answer.split(b"%s missing\n" % end), strict=False)
+        parts = ((path, *part.partition(b"\n")) for path, part in found)
+        return {path: text.removesuffix(b"\n") for path, head, _, text in parts if b" blob " in head}
+
+    def is_blob(self, text: bytes, blob: str) -> bool:
+        """Whether a text is that blob as it is, without any filter."""
+        return blob_id(text, blob) == blob
+
+    def versions(self, commit: str, path: str) -> Iterator[str]:
+        """The blobs a path had in the history of a commit, newest first."""
+        raw = ("--format=", "--raw", "--no-abbrev", "-z", "-m", "--no-renames")
+        most = f"--max-count={VERSIONS_LIMIT}"
+        for order in (("--first-parent",), ()):  # the line of the branch itself comes first
+            listed = self._git.run("log", *raw, most, *order, commit, "--", self._prefix + path).stdout
+            for entry in listed.split(b"\0"):
+                if entry.startswith(b":"):
+                    yield from (blob.decode() for blob in entry.split(b" ")[3:1:-1] if blob.strip(b"0"))
+
+    def merge_base(self, one: str, other: str) -> str | None:
+        """Where two commits parted, None when they have nothing in common."""
+        found = self._git.run("merge-base", one, other, allow=(0, 1, 128)).stdout.split()
+        return found[0].decode() if found else None
+
+    def is_ancestor(self, old: str, new: str) -> bool:
+        """Whether the new commit came from the old one."""
+        return self._git.run("merge-base", "--is-ancestor", old, new, allow=(0, 1, 128)).status == 0
+
+    def last_command_ns(self, worktree: Worktree) -> int:
+        """When the newest git command in a worktree took or let go of a lock, by the file system's clock."""
+        return worktree.git_dir.stat().st_mtime_ns
+
+    def under_way(self, worktree: Worktree) -> str | None:
+        """Which command of several steps has been begun and not ended."""
+        return under_way(worktree.git_dir)
+
+    def _in(
+        self, worktree: Worktree, *arguments: str, stdin: bytes = b"", allow: tuple[int, ...] = (0,)
+    ) -> bytes:
+        return self._git.run("-C", str(worktree.path), *arguments, stdin=stdin, allow=allow).stdout
+
+    def _below(self, path: bytes) -> str:
+        return os.fsdecode(path).removeprefix(self._prefix)
