@@ -11,7 +11,7 @@ from taskd.engine.accept import Origin, accept
 from taskd.engine.provenance import Provenance
 from taskd.engine.site import REPLICAS, SHARED, WORKSPACE, Place, Site
 from taskd.repo import replicas
-from taskd.store.base import Base, Hold, Txn
+from taskd.store.base import Base, Hold, Txn, View
 
 GRACE: Final = 1.0  # seconds before an absent file is looked at: saves by rename, moves, git's bursts
 QUIET: Final = 2.0  # seconds without another file going before they are counted
@@ -62,8 +62,12 @@ class Absences:
         return max(gone.first + GRACE, gone.last + quiet)
 
 
-def decide_absence(site: Site, place: Place, paths: Sequence[str], now_ns: int) -> list[str]:
+def decide_absence(
+    site: Site, place: Place, paths: Sequence[str], now_ns: int, stood: int | None = None
+) -> list[str]:
     """Delete, hold, refill or shrug; the ids deleted. The caller holds the write lock.
+
+    `stood` is how many task files the place had when the first of these was missed.
 
     * A file that is back, or whose task lives at another path here by now, means nothing.
     * Nothing follows from what git took away, by a switch, a sparse checkout, or half-way in a merge.
@@ -83,7 +87,7 @@ def decide_absence(site: Site, place: Place, paths: Sequence[str], now_ns: int) 
         removed = [base for base in gone if _is_removed(site, place, base, git)]
         _let_go(site, txn, place, [base for base in gone if base not in removed])
         last = [base for base in removed if _is_deletion(site, place, txn, base)]
-        suspicious = _is_suspicious(place, txn, last, len(removed))
+        suspicious = _is_suspicious(place, txn, last, len(removed), stood)
         for base in removed:
             if base not in last:
                 txn.drop_base(place.key, base.path)
@@ -137,12 +141,17 @@ def _still_gone(place: Place, txn: Txn, path: str, now_ns: int) -> Base | None:
     return base
 
 
-def _is_suspicious(place: Place, txn: Txn, gone: Sequence[Base], removed: int) -> bool:
+def _is_suspicious(place: Place, txn: Txn, gone: Sequence[Base], removed: int, stood: int | None) -> bool:
     """Whether so much went at once that a person is asked: so many files, of which `gone` were the last."""
-    held = [base for base in txn.bases(place.key) if base.task is not None]
-    emptied = removed >= len(held) > 1
-    many = len(gone) > HOLD_ABOVE and len(gone) > HOLD_SHARE * len(held)
+    held = count_tasks(txn, place) if stood is None else stood
+    emptied = removed >= held > 1
+    many = len(gone) > HOLD_ABOVE and len(gone) > HOLD_SHARE * held
     return many or emptied or not place.root.is_dir()
+
+
+def count_tasks(view: View, place: Place) -> int:
+    """How many task files a place is known to have."""
+    return sum(base.task is not None for base in view.bases(place.key))
 
 
 def _hold(site: Site, txn: Txn, place: Place, gone: Sequence[Base]) -> None:

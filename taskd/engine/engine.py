@@ -7,6 +7,7 @@ and `mirror` need no lock of ours, for them the store's transaction is enough.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -60,6 +61,8 @@ class Engine:
     _filled: set[tuple[Path, str]] = field(default_factory=set)
     #: (place key, path) that git waits for somebody to merge, and when git had last run then
     _unmerged: dict[tuple[str, str], int] = field(default_factory=dict)
+    #: how many task files a place had when the first of those that are missed was
+    _stood: dict[str, int] = field(default_factory=dict)
     _user: str | None = None
     _user_until: float = 0.0
 
@@ -93,7 +96,9 @@ class Engine:
 
     def ingest(self, place: Place, paths: Sequence[str]) -> Ingested:
         """Steps 3 to 5 for some paths of a place; directories among them stand for what is in them."""
-        report = ingest.ingest(self.site, place, self._expand(place, paths), self.clock_ns())
+        files = self._expand(place, paths)
+        self._count_standing(place, [path for path in files if not os.path.lexists(place.root / path)])
+        report = ingest.ingest(self.site, place, files, self.clock_ns())
         self.again |= {(place.key, path) for path in report.again}
         self._await_merge(place, report.unmerged)
         self.stuck -= report.placed  # the file in the way is the task's own by now
@@ -104,10 +109,19 @@ class Engine:
         if place.worktree is not None and self.site.history.under_way(place.worktree):
             self._await_merge(place, paths)
             return []
-        deleted = absence.decide_absence(self.site, place, paths, self.clock_ns())
+        stood = self._stood.pop(place.key, None)
+        deleted = absence.decide_absence(self.site, place, paths, self.clock_ns(), stood)
         if deleted:
             self.site.log.info("tasks.deleted", worktree=place.key, tasks=deleted)
         return deleted
+
+    def _count_standing(self, place: Place, gone: Sequence[str]) -> None:
+        """Note how many files a place had, before any that follow make a loss look small."""
+        if not gone or place.key in self._stood:
+            return
+        with self.site.db.read() as view:
+            if any(view.base(place.key, path) is not None for path in gone):
+                self._stood[place.key] = absence.count_tasks(view, place)
 
     def _await_merge(self, place: Place, paths: Sequence[str]) -> None:
         if place.worktree is not None:

@@ -56,6 +56,18 @@ def test_many_at_once_are_held_and_put_back(bench: Bench) -> None:
     assert len(bench.ids()) == 20
 
 
+def test_a_directory_that_is_emptied_and_written_to(bench: Bench) -> None:
+    """A new task saved where everything has just vanished does not make the loss look small."""
+    paths = fill(bench, 3)
+    for path in paths:
+        bench.file(path).unlink()
+    bench.save("new.md", document("new"))
+    bench.take("new.md", *paths)
+
+    assert decide(bench, *paths) == []
+    assert [hold.tasks for hold in bench.holds()] == [("t00", "t01", "t02")]
+
+
 def test_a_few_of_many_are_deleted(bench: Bench) -> None:
     """Up to five files can be removed at once without being asked, and more if that is a small share."""
     paths = fill(bench, 40)
