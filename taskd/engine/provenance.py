@@ -48,7 +48,7 @@ class Provenance:
 
     def is_over(self) -> bool:
         """Whether git has run since, or runs now: what was read meanwhile cannot be judged by this."""
-        return self.last_command_ns != self.history.last_command_ns(self.worktree)
+        return bool(self.tracked) and self.last_command_ns != self.history.last_command_ns(self.worktree)
 
     def prepare(self, readings: Iterable[replicas.Reading], bases: Mapping[str, Base | None]) -> None:
         """Ask git at once for every text that these readings will be held against."""
@@ -79,10 +79,14 @@ class Provenance:
         Not what was committed by hand since the base was taken, nor what was written after the last
         command had ended.
         """
-        if item.path not in self.tracked or item.stamp[CTIME] > self.last_command_ns:
+        if item.path not in self.tracked or not self.may_have_run_since(item):
             return False
         since = self._since(base.head if base else None)
         return not (since and since[-1].by_hand and self._stands_at(self.head, item))
+
+    def may_have_run_since(self, item: replicas.Reading) -> bool:
+        """Whether a command ended after the file was last written, and so may have written it."""
+        return item.stamp[CTIME] <= self.last_command_ns
 
     def ancestor(
         self, path: str, base: Base | None, known: Callable[[str], bool], others: Sequence[Base]
@@ -175,12 +179,17 @@ class Provenance:
 
 
 def look(site: Site, place: Place, *, always: bool = False) -> Provenance | None:
-    """What git did in a place's worktree until now; None where it tracks no file, unless `always`."""
+    """What git did in a worktree until now; None outside of one.
+
+    Where it tracks no task file only when its last command ended, unless `always`.
+    """
     tracked = site.tracked(place)
-    if place.worktree is None or not (tracked or always):
+    if place.worktree is None:
         return None
     history, tree = site.history, place.worktree
     last = history.last_command_ns(tree)
+    if not (tracked or always):
+        return Provenance(history, tree, tracked, None, last)
     staged = history.staged(tree) if history.under_way(tree) else None
     return Provenance(history, tree, tracked, history.head(tree), last, staged)
 

@@ -210,7 +210,7 @@ class Taker:
         elif known and base is None:
             self._rest(id, item)
             self.txn.enqueue(REPLICAS, [id])
-        elif is_older or (known and gits):
+        elif is_older or (known and (gits or self._was_put_back(item))):
             self._let_stand(head, document, item)
         elif gits:
             self._merge_news(head, base, case)
@@ -231,6 +231,10 @@ class Taker:
         same = shown is not None and (shown.values, shown.extra) == (document.values, document.extra)
         notices = [] if same else [self._put_back(item, head.id, "all of it")]
         self.listing.taken(item.path, head.id, document, notices=notices)
+
+    def _was_put_back(self, item: replicas.Reading) -> bool:
+        """Whether git may have put an untracked file back where it had taken it: `stash --all` does."""
+        return self.git is not None and not self.git.tracked and self.git.may_have_run_since(item)
 
     def _made_from(self, document: Document, former: Base | None) -> tuple[Document | None, bool]:
         """The text an edit was made from, and whether it is that very text and an older one.

@@ -451,6 +451,24 @@ def test_a_buffer_saved_as_it_was_opened(bench: Bench) -> None:
     assert "risk: high" in (bench.text("a.md", "alpha") or "")
 
 
+def test_untracked_files_that_a_stash_puts_back(bench: Bench) -> None:
+    """S-02: where files are shared, `git stash --all` and its pop bring back none of their old states."""
+    bench.add_worktree("alpha")
+    for id in ("a", "b"):
+        bench.save(f"{id}.md", document(id, body=BODY, risk="low"))
+    bench.settle()
+    run(bench, "stash", "-q", "--all")
+    with bench.engine.working():
+        bench.engine.decide_absence(bench.place(), ["a.md", "b.md"])  # held, and put back
+    set_risk(bench, "low", "high", "alpha")
+    bench.settle()
+    for id in ("a", "b"):
+        bench.file(f"{id}.md").unlink(missing_ok=True)
+
+    no_news(bench, lambda: run(bench, "stash", "pop", "-q"))
+    assert (risk(bench), bench.text("a.md")) == ("high", bench.text("a.md", "alpha"))
+
+
 # -- helpers
 
 
