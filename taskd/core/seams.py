@@ -1,0 +1,44 @@
+"""Line merges in which one key's lines never collide with the next key's.
+
+To a merge by lines, a change on one line and another on the line below it are one place. In a frontmatter
+they are two fields. So a seam, a line that names the key, is put before each key of all three texts: it
+stands between the changes, and is taken out of the result.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Final
+
+from taskd.core.guard import line_start
+from taskd.core.merge import LineMerger
+from taskd.core.reading import Reading, name_of
+from taskd.core.splices import spliced
+
+#: no document has a control character in it
+_SEAM: Final = re.compile(rb"\x01[^\n]*\n")
+
+
+def with_seams(merger: LineMerger, readings: Collection[Reading]) -> LineMerger:
+    """The merger, with seams in the texts of `readings`; other texts are merged as they are."""
+    sewn = {reading.document.text: _sewn(reading) for reading in readings}
+
+    def merge(base: bytes, ours: bytes, theirs: bytes) -> tuple[bytes, bool]:
+        merged, clean = merger(sewn.get(base, base), sewn.get(ours, ours), sewn.get(theirs, theirs))
+        return _SEAM.sub(b"", merged), clean
+
+    return merge
+
+
+def _sewn(reading: Reading) -> bytes:
+    """A document with its seams; between braces keys have no lines of their own."""
+    parts, outline = reading.parts, reading.outline
+    if outline.flow:
+        return reading.document.text
+    seams = []
+    for entry in outline.entries:
+        at = line_start(parts.front, entry.start)
+        seams.append((at, at, f"\x01{name_of(entry)}\n"))
+    return replace(parts, front=spliced(parts.front, seams)).joined()
