@@ -1,8 +1,8 @@
 """Line merges in which one key's lines never collide with the next key's.
 
 To a merge by lines, a change on one line and another on the line below it are one place. In a frontmatter
-they are two fields. So a seam, a line that names the key, is put before each key of all three texts: it
-stands between the changes, and is taken out of the result.
+they are two fields. So seams, lines that name the key, are put before and behind each key of all three
+texts: they stand between the changes, and are taken out of the result.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
-from taskd.core.guard import line_start
+from taskd.core.guard import line_end, line_start
 from taskd.core.merge import LineMerger
 from taskd.core.reading import Reading, name_of
-from taskd.core.splices import spliced
 
 #: no document has a control character in it
 _SEAM: Final = re.compile(rb"\x01[^\n]*\n")
@@ -37,8 +36,10 @@ def _sewn(reading: Reading) -> bytes:
     parts, outline = reading.parts, reading.outline
     if outline.flow:
         return reading.document.text
-    seams = []
+    pieces, done = list[str](), 0
     for entry in outline.entries:
-        at = line_start(parts.front, entry.start)
-        seams.append((at, at, f"\x01{name_of(entry)}\n"))
-    return replace(parts, front=spliced(parts.front, seams)).joined()
+        name, start = name_of(entry), line_start(parts.front, entry.start)
+        end = line_end(parts.front, entry.value.end)
+        pieces += [parts.front[done:start], f"\x01{name}\n", parts.front[start:end], f"\x01/{name}\n"]
+        done = end
+    return replace(parts, front="".join((*pieces, parts.front[done:]))).joined()

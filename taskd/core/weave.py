@@ -25,8 +25,12 @@ from taskd.core.merge import LineMerger
 from taskd.core.plan import Head
 from taskd.errors import DocumentError, Uneditable
 
-#: a comment on its own line, or behind a value without quotes
-_COMMENT: Final = re.compile(r"^(?:[^\"'#\r\n]*[ \t])?(#[^\r\n]*)", re.MULTILINE)
+#: a comment on its own line or behind a value; a `#` in a text whose quotes end on their line is none
+_COMMENT: Final = re.compile(
+    r"""^(?: (?<!\w)"(?:[^"\\\r\n]|\\[^\r\n])*+" | (?<!\w)'[^'\r\n]*+' | [^\#\r\n] | (?<=[^ \t\r\n])\# )*+
+    (\#[^\r\n]*)""",
+    re.VERBOSE | re.MULTILINE,
+)
 
 _SETS: Final = frozenset(name for name, field in FIELDS.items() if field.merge is Merge.SET)
 
