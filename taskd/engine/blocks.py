@@ -24,7 +24,7 @@ def without_block(text: bytes, mark: str, ours: re.Pattern[bytes]) -> bytes:
         return text
     block = ours.match(after)
     rest = after[block.end() :] if block else after
-    if not rest or before.endswith(b"\n\n"):
+    if not rest or before == b"\n" or before.endswith(b"\n\n"):
         before = before.removesuffix(b"\n")
     return before + rest
 
