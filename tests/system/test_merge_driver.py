@@ -6,7 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -317,7 +317,7 @@ def test_place_of_taskd(tracked: Scene, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Iterator[tuple[Path, list[str]]]:
+def files(tmp_path: Path) -> tuple[Path, list[str]]:
     """A directory without a repository, and the words that merge the three files in it."""
     for name, text in zip("oab", (BASE, *(changed(BASE, side) for side in SIDES["fields"])), strict=True):
         (tmp_path / name).write_text(text)
