@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -104,7 +104,14 @@ def operations(home: Home, environ: Mapping[str, str] = os.environ) -> Iterator[
         here.close()
 
 
-def install(home: Home, layout: str | None, tasks_dir: str | None, *, dry_run: bool) -> dict[str, Any]:
+def install(
+    home: Home,
+    layout: str | None,
+    tasks_dir: str | None,
+    *,
+    dry_run: bool,
+    program: Sequence[str] = ("taskd",),
+) -> dict[str, Any]:
     """Set a repository up, as `local.install`; again is harmless, as something else is Refused."""
     if home.is_set_up():
         for wanted, has in ((layout, home.config.layout), (tasks_dir, home.config.tasks_dir)):
@@ -113,7 +120,7 @@ def install(home: Home, layout: str | None, tasks_dir: str | None, *, dry_run: b
                     f"taskd is set up here with the {home.config.layout} layout and {home.config.tasks_dir}/"
                 )
                 raise Refused(reason=f"{reason}, not {wanted}; `taskd uninit` first, then init again")
-    return local.install(home, layout, tasks_dir, dry_run=dry_run)
+    return local.install(home, layout, tasks_dir, dry_run=dry_run, program=program)
 
 
 def caller(

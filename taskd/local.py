@@ -6,14 +6,14 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from taskd import wire
 from taskd.config import Config, Loaded, clone_file, load
-from taskd.engine import setup
+from taskd.engine import registration, setup
 from taskd.engine.engine import Engine
 from taskd.engine.operations import OPERATIONS
 from taskd.engine.site import SHARED, WORKSPACE, Log, Rules, Site
@@ -236,12 +236,18 @@ class Here:
 
 
 def install(
-    home: Home, layout: str | None, tasks_dir: str | None, *, dry_run: bool, timeout: float = 60.0
+    home: Home,
+    layout: str | None,
+    tasks_dir: str | None,
+    *,
+    dry_run: bool,
+    program: Sequence[str] = ("taskd",),
+    timeout: float = 60.0,
 ) -> dict[str, Any]:
     """Set a repository up and take in what is there; what was found and written.
 
-    Refused, with nothing written, when the layout asked for cannot work. Running it again changes
-    nothing but what is asked for.
+    Git is told to merge task files with `program`, the words that start taskd. Refused, with nothing
+    written, when the layout asked for cannot work. Running it again changes nothing but what is asked for.
     """
     if home.repository.main is None and home.worktree is None:
         raise NoWorktree(path=str(home.repository.common_dir))
@@ -266,6 +272,7 @@ def install(
             except Refused:
                 setup.drop_exclude(home.repository)
                 raise
+    registration.register(home.repository, directory, program)
     remember_main(home.repository)
     setup.write_settings(clone_file(home.repository.common_dir), found.layout, directory)
     ready = find_home(top)
@@ -288,11 +295,13 @@ def uninstall(home: Home) -> dict[str, Any]:
     if not lock.try_hold():
         raise Refused(reason="a daemon serves this repository; `taskd daemon stop` first")
     try:
+        merged = registration.unregister(home.repository)
         clone_file(home.repository.common_dir).unlink(missing_ok=True)
         lifted = setup.drop_exclude(home.repository)
     finally:
         lock.release()
     said = [f"git sees {home.config.tasks_dir}/ again"] if lifted else []
+    said += ["git merges task files by itself again"] if merged else []
     said += [
         "the task files in the worktrees stay as they are, live state included",
         f"the workspace branch {home.config.branch} stays",

@@ -36,12 +36,13 @@ def init(session: Session, /, tasks_dir: str | None, *, dry_run: bool, shared: b
     layout = "shared" if shared else "tracked" if tracked else None
     directory = _directory(tasks_dir) if tasks_dir is not None else None
     home = session.home()
-    report = client.install(home, layout, directory, dry_run=dry_run)
+    report = client.install(home, layout, directory, dry_run=dry_run, program=_words())
 
     def text(_: Terminal) -> str:
         verb = "would write" if dry_run else "wrote"
         told = [f"{report['layout']} layout: {report['meaning']}"]
         told += [f"{verb} {path}" for path in report["writes"]]
+        told += [f"git {'would merge' if dry_run else 'merges'} task files field by field, with taskd"]
         if not dry_run:
             told += [f"{report['tasks']} tasks in the index"]
             told += ["next: `taskd daemon start`, or `taskd service install` to have it always"]
@@ -254,6 +255,12 @@ def _service(report: Mapping[str, Any]) -> Shown:
         return show.pairs(shown, terminal) + lines(report["hints"])
 
     return Shown("service", report, text, code=1 if undone else 0, remarks=tuple(undone))
+
+
+def _words() -> tuple[str, ...]:
+    """The words that start this taskd from anywhere: its script, else its Python."""
+    program = _program()
+    return (str(program),) if program.exists() else (sys.executable, "-P", "-m", "taskd")
 
 
 def _program() -> Path:

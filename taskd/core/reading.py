@@ -98,6 +98,12 @@ def field_of(key: str) -> Field | None:
     return None if field is None or field.kind is Kind.BODY else field
 
 
+def name_of(entry: Entry) -> str:
+    """The field an entry stands for; an unknown key is its own."""
+    field = field_of(entry.key)
+    return entry.key if field is None else field.name
+
+
 def body_of(parts: Parts) -> str:
     """The body as a value: without the rendered part, its lines ended by newline."""
     tail, _ = detach(parts.tail)

@@ -16,7 +16,7 @@ from typing import Final, NoReturn
 from taskd.core.fields import FIELDS, Field, Kind
 from taskd.core.guard import line_end, line_start
 from taskd.core.outline import Entry, Node
-from taskd.core.reading import Reading, field_of, item_value
+from taskd.core.reading import Reading, item_value, name_of
 from taskd.core.writing import data_of, entry, inline, is_careful, item, literal, raw_of, scalar, with_unknown
 from taskd.errors import Uneditable
 
@@ -77,18 +77,13 @@ def splices(reading: Reading, name: str, value: object) -> list[Splice]:
     data = data_of(field, value)
     change = _Change(name, field, data, parts.front, outline.entries, outline.flow, parts.eol)
     for index, found in enumerate(outline.entries):
-        if _name_of(found) == name:
+        if name_of(found) == name:
             if value is None or (value == () and name != "depends_on"):
                 return [_removal(change, index)]
             raw = reading.raw[found.key]
             whole = replace(change, data=with_unknown(data, raw)) if change.tall else change
             return [*_respelled(change, found), *_revalued(whole, found, raw)]
     return [_insertion(change)]
-
-
-def _name_of(found: Entry) -> str:
-    field = field_of(found.key)
-    return found.key if field is None else field.name
 
 
 def _respelled(change: _Change, found: Entry) -> list[Splice]:
@@ -142,7 +137,7 @@ def _predecessor(change: _Change) -> int | None:
     """The entry behind which a missing key goes: the nearest before it in the table, else none."""
     if change.field is None:
         return len(change.entries) - 1
-    present = {_name_of(found): index for index, found in enumerate(change.entries)}
+    present = {name_of(found): index for index, found in enumerate(change.entries)}
     order = list(FIELDS)
     before = order[: order.index(change.name)]
     return next((present[name] for name in reversed(before) if name in present), None)

@@ -25,8 +25,12 @@ from taskd.core.merge import LineMerger
 from taskd.core.plan import Head
 from taskd.errors import DocumentError, Uneditable
 
-#: a comment on its own line, or behind a value without quotes
-_COMMENT: Final = re.compile(r"^(?:[^\"'#\r\n]*[ \t])?(#[^\r\n]*)", re.MULTILINE)
+#: a comment on its own line or behind a value; a `#` in a text whose quotes end on their line is none
+_COMMENT: Final = re.compile(
+    r"""^(?: (?<!\w)"(?:[^"\\\r\n]|\\[^\r\n])*+" | (?<!\w)'[^'\r\n]*+' | [^\#\r\n] | (?<=[^ \t\r\n])\# )*+
+    (\#[^\r\n]*)""",
+    re.VERBOSE | re.MULTILINE,
+)
 
 _SETS: Final = frozenset(name for name, field in FIELDS.items() if field.merge is Merge.SET)
 
@@ -151,10 +155,16 @@ def _is_torn(base: Document | None, document: Document, head: Head, result: byte
     """Whether comments that the file or the head has beyond the base are missing from a text."""
     if base is not None and base.text == head.text and result == document.text:
         return False
-    written = _comments(document.text) | _comments(head.text)
-    return not written <= _comments(result) | (set() if base is None else _comments(base.text))
+    written = comments(document.text) | comments(head.text)
+    return not written <= comments(result) | (set() if base is None else comments(base.text))
 
 
-def _comments(text: bytes) -> set[str]:
+def comments(text: bytes) -> set[str]:
+    """The comments of a document's frontmatter; more rather than fewer are taken for one."""
     parts = split(text)
-    return set() if parts is None else {found.rstrip() for found in _COMMENT.findall(parts.front)}
+    return set() if parts is None else comments_in(parts.front)
+
+
+def comments_in(front: str) -> set[str]:
+    """The same of a frontmatter, which may have conflict markers in it."""
+    return {found.rstrip() for found in _COMMENT.findall(front)}

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from taskd.engine import registration
+from taskd.engine.blocks import read_file, with_block, without_block, write_file, write_or_remove
 from taskd.engine.site import SHARED, TRACKED
 from taskd.errors import Refused
 from taskd.repo.git import Git
 from taskd.repo.worktrees import Repository
+
+_LINE: Final = re.compile(rb"[^\n]*\n")
 
 MARK: Final = "# taskd: task files are shared between worktrees, not committed"
 
@@ -45,7 +49,7 @@ def find_layout(git: Git, repository: Repository, tasks_dir: str, asked: str | N
             reason=f"git tracks {len(tracked)} files in {tasks_dir}/ (such as {min(tracked)}), "
             "so they cannot be shared live between worktrees; use --tracked"
         )
-    writes = [repository.common_dir / "taskd" / "config.toml"]
+    writes = [repository.common_dir / "taskd" / "config.toml", *registration.files(repository)]
     if layout == SHARED:
         writes.append(exclude_file(repository))
     return Setup(layout, tasks_dir, len(tracked), tuple(writes))
@@ -60,21 +64,18 @@ def set_exclude(repository: Repository, tasks_dir: str) -> None:
     """Keep the tasks directory out of git, in every worktree of this clone."""
     path = exclude_file(repository)
     path.parent.mkdir(exist_ok=True)
-    # the line end before it ends an unfinished last line, or sets our lines apart
-    _write(path, _without_ours(_read(path)) + f"\n{MARK}\n/{tasks_dir}/\n".encode())
+    bare = without_block(read_file(path), MARK, _LINE)
+    write_file(path, with_block(bare, MARK, f"/{tasks_dir}/\n"))
 
 
 def drop_exclude(repository: Repository) -> bool:
     """Take the lines out again, all other bytes as they were; whether the lines were there."""
     path = exclude_file(repository)
-    text = _read(path)
-    kept = _without_ours(text)
+    text = read_file(path)
+    kept = without_block(text, MARK, _LINE)
     if kept == text:
         return False
-    if kept:
-        _write(path, kept)
-    else:
-        path.unlink()  # git's own template has comments in it, so it was us who made the file
+    write_or_remove(path, kept)  # git's own template has comments in it, so it was us who made the file
     return True
 
 
@@ -91,33 +92,7 @@ def check_excluded(git: Git, tasks_dir: str) -> None:
 def write_settings(path: Path, layout: str, tasks_dir: str) -> None:
     """Write the layout into this clone's settings; other lines of the file stay."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    text = _read(path).decode(errors="surrogateescape")
+    text = read_file(path).decode(errors="surrogateescape")
     kept = [line for line in text.splitlines() if not re.match(r"\s*(layout|tasks_dir)\s*=", line)]
     chosen = [f"layout = {json.dumps(layout)}", f"tasks_dir = {json.dumps(tasks_dir)}"]
-    _write(path, "".join(f"{line}\n" for line in [*chosen, *kept]).encode(errors="surrogateescape"))
-
-
-def _without_ours(text: bytes) -> bytes:
-    before, mark, after = text.partition(f"{MARK}\n".encode())
-    if not mark:
-        return text
-    rest = after.partition(b"\n")[2]
-    if not rest or before.endswith(b"\n\n"):
-        before = before.removesuffix(b"\n")
-    return before + rest
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return b""
-
-
-def _write(path: Path, text: bytes) -> None:
-    """One rename, so that nobody ever sees half of git's file; who may read and write it stays."""
-    temp = path.with_name(f".taskd-{path.name}")
-    temp.write_bytes(text)
-    if path.exists():
-        temp.chmod(path.stat().st_mode & 0o777)
-    temp.replace(path)
+    write_file(path, "".join(f"{line}\n" for line in [*chosen, *kept]).encode(errors="surrogateescape"))

@@ -1,5 +1,7 @@
 """The only door to git: every git process of taskd starts here, and nothing else imports GitPython.
 
+One exception: the merge driver, which git itself waits for, merges lines through `repo/mergefile.py`.
+
 GitPython starts the processes; waiting for them is done here. Its own `execute` cannot take a variable
 out of the environment, needs a thread per call to time out and then looks for children with `pgrep`,
 reads standard input only from a file, and works in whatever directory the process stands in when the one

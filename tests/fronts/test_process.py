@@ -50,7 +50,10 @@ def test_init_says_what_it_did(fresh: Cli) -> None:
     assert printed.out.splitlines() == [
         "shared layout: tasks/ is kept out of git and holds the same live files in every worktree",
         f"wrote {fresh.at}/.git/taskd/config.toml",
+        f"wrote {fresh.at}/.git/config",
+        f"wrote {fresh.at}/.git/info/attributes",
         f"wrote {fresh.at}/.git/info/exclude",
+        "git merges task files field by field, with taskd",
         "0 tasks in the index",
         "next: `taskd daemon start`, or `taskd service install` to have it always",
     ]

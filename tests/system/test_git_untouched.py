@@ -79,6 +79,11 @@ HOSTILE = {
     **{f"alias.{name}": "!{}" for name in ALIASES.split()},
 }
 
+#: files of git's, all local, that `init` writes lines into
+LINES_OF_OURS = {
+    "tracked": ("config", "info/attributes"),
+    "shared": ("config", "info/attributes", "info/exclude"),
+}
 ATTRIBUTES = "* filter=evil diff=evil merge=evil\n"
 
 #: every verb, with the worktree it is typed in; the test counts them against the command line's own list
@@ -150,7 +155,8 @@ class Scene:
         facts["stash"] = self.git(self.project.top, "stash", "list")
         facts["worktrees"] = self.git(common, "worktree", "list", "--porcelain")
         facts["fsck"] = self.git(common, "fsck", "--no-dangling", "--no-progress")
-        facts["config"] = self.git(common, "config", "--list", "--local", "--show-origin")
+        config = self.git(common, "config", "--list", "--local", "--show-origin").splitlines()
+        facts["config"] = [line for line in config if "\tmerge.taskd." not in line]
         facts["marks"] = self.marker.read_text() if self.marker.exists() else ""
         return facts
 
@@ -168,17 +174,17 @@ class Scene:
         if below is None:
             return self.layout == "shared" and path in [self.project.tree(t) / "tasks" for t in self.trees]
         refs = ("refs/heads/taskd", "logs/refs/heads/taskd")
-        exclude = self.layout == "shared" and below == Path("info/exclude")  # see `excludes`
-        return exclude or below in (Path("taskd"), Path("objects"), *map(Path, refs))
+        lines = str(below) in LINES_OF_OURS[self.layout]  # see `lent`
+        return lines or below in (Path("taskd"), Path("objects"), *map(Path, refs))
 
     def objects(self) -> dict[str, object]:
         """The object database."""
         return {str(p): p.read_bytes() for p in (self.project.common / "objects").rglob("*") if p.is_file()}
 
-    def excludes(self) -> bytes | None:
-        """The file in which git keeps this clone's own list of ignored files."""
-        path = self.project.common / "info/exclude"
-        return path.read_bytes() if path.exists() else None
+    def lent(self) -> dict[str, bytes | None]:
+        """The files of git's in which taskd has lines of its own until `uninit`."""
+        paths = {name: self.project.common / name for name in LINES_OF_OURS["shared"]}
+        return {name: path.read_bytes() if path.exists() else None for name, path in paths.items()}
 
     @contextlib.contextmanager
     def untouched(self, what: str) -> Iterator[None]:
@@ -417,7 +423,7 @@ def test_s20_every_verb(new_scene: Callable[..., Scene], layout: str, alone: boo
 def test_s20_saves_and_restarts(new_scene: Callable[..., Scene], layout: str) -> None:
     """Taking in what people save, stopping, restarting and leaving again changes nothing of theirs."""
     scene = new_scene(layout)
-    excludes, first = scene.excludes(), scene.look()
+    lent, first = scene.lent(), scene.look()
     set_up(scene)
     scene.project.start()
     with scene.saving("served"):
@@ -436,7 +442,7 @@ def test_s20_saves_and_restarts(new_scene: Callable[..., Scene], layout: str) ->
         shutil.rmtree(scene.project.tree(tree) / "tasks")  # git sees it again
     saved = {f"status {tree}" for tree in TREES if layout == "tracked"}
     assert [key for key in changed(first, scene.look()) if "/tasks/" not in key and key not in saved] == []
-    assert scene.excludes() == excludes
+    assert scene.lent() == lent
 
 
 @LAYOUTS
@@ -458,7 +464,7 @@ def test_s20_killed(new_scene: Callable[..., Scene], layout: str) -> None:
 def test_s20_bare_repository(new_scene: Callable[..., Scene], layout: str) -> None:
     """The same in a bare repository of SHA-256 objects, all of whose worktrees are linked."""
     scene = new_scene(layout, "bare")
-    excludes = scene.excludes()
+    lent = scene.lent()
     set_up(scene)
     scene.project.start()
 
@@ -470,7 +476,7 @@ def test_s20_bare_repository(new_scene: Callable[..., Scene], layout: str) -> No
     assert "status: in-progress" in scene.git(scene.project.common, "show", f"{WORKSPACE}:tasks/more.md")
     scene.project.stop()
     scene.run("one", "uninit")
-    assert scene.excludes() == excludes
+    assert scene.lent() == lent
 
 
 @LAYOUTS
