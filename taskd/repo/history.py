@@ -99,7 +99,8 @@ class History:
         asked = [b"%s %s\n%s\n" % (blobs[p].encode(), os.fsencode(self._prefix + p), end) for p in wanted]
         if not asked:
             return {}
-        answer = self._in(worktree, "cat-file", "--batch", "--filters", stdin=b"".join(asked))
+        command = (*self._no_programs(worktree), "cat-file", "--batch", "--filters")
+        answer = self._in(worktree, *command, stdin=b"".join(asked))
         found = zip(wanted, answer.split(b"%s missing\n" % end), strict=False)
         parts = ((path, *part.partition(b"\n")) for path, part in found)
         return {path: text.removesuffix(b"\n") for path, head, _, text in parts if b" blob " in head}
@@ -134,6 +135,18 @@ class History:
     def under_way(self, worktree: Worktree) -> str | None:
         """Which command of several steps has been begun and not ended."""
         return under_way(worktree.git_dir)
+
+    def _no_programs(self, worktree: Worktree) -> list[str]:
+        """Options that keep git from running the filters a configuration names; its own stay."""
+        asked = ("config", "--name-only", "-z", "--get-regexp", r"^filter\..*\.(smudge|process|required)$")
+        keys = self._in(worktree, *asked, allow=(0, 1)).split(b"\0")
+        values = {b"required": "false"}
+        return [
+            word
+            for key in keys
+            if key
+            for word in ("-c", f"{os.fsdecode(key)}={values.get(key.rpartition(b'.')[2], '')}")
+        ]
 
     def _in(
         self, worktree: Worktree, *arguments: str, stdin: bytes = b"", allow: tuple[int, ...] = (0,)
