@@ -7,12 +7,10 @@ from dataclasses import replace
 from typing import Final
 
 from taskd.core.document import Document
-from taskd.core.fields import AUTHORED, FIELDS
+from taskd.core.fields import AUTHORED, FIELDS, NAMESAKES
 from taskd.core.task import NO_EXTRA, Task
 
-#: a frontmatter key `body`, which is an unknown key and not the body
-BODY_KEY: Final = "frontmatter.body"
-
+_NAMES: Final = {key: name for name, key in NAMESAKES.items()}
 _DEFAULTS: Final[Mapping[str, object]] = {name: FIELDS[name].default for name in AUTHORED}
 
 
@@ -47,4 +45,4 @@ def unread(document: Document) -> frozenset[str]:
 
 
 def _unknown(extra: Mapping[str, object]) -> dict[str, object]:
-    return {BODY_KEY if key == "body" else key: value for key, value in extra.items()}
+    return {_NAMES.get(key, key): value for key, value in extra.items()}

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from taskd.core.fields import AUTHORED, FIELDS, KEYS, Kind, Owner, status_of
+from taskd.core.fields import AUTHORED, FIELDS, KEYS, NAMESAKES, Kind, Owner, status_of
 from taskd.core.guard import Parts
 from taskd.core.reading import Document, Reading, opened
 from taskd.core.sections import attach, detach
@@ -32,8 +32,8 @@ _LIST_KINDS: Final = (Kind.SLUGS, Kind.WORDS, Kind.CRITERIA)
 def edit(text: bytes, field: str, value: object) -> bytes:
     """The document with one field set; None or an empty tuple takes its key out.
 
-    `field` is an authored or runtime field's name, `body`, or an unknown key; `value` is typed as
-    reading gives it. The value that is already there gives the same bytes. `Uneditable`, with an
+    `field` is an authored or runtime field's name, `body`, or an unknown key (`frontmatter.body` for
+    one that is called so); `value` is typed as reading gives it. The value that is already there gives the same bytes. `Uneditable`, with an
     empty path, when it cannot be done without touching anything else.
     """
     return edit_all(text, {field: value})
@@ -96,7 +96,7 @@ def place_of(name: str) -> tuple[str, str]:
     """The key of `said` under which a field stands."""
     if name in FIELDS:
         return ("values" if name in AUTHORED else "runtime"), name
-    return "extra", name
+    return "extra", NAMESAKES.get(name, name)
 
 
 def with_changes(before: Said, changes: Mapping[str, object]) -> Said:

@@ -136,6 +136,9 @@ KEYS: Final[Mapping[str, Field]] = {
 
 AUTHORED: Final = tuple(f.name for f in FIELDS.values() if f.owner is Owner.AUTHORED)
 
+#: the names of unknown keys that are called like something else: the body, and the text as a whole
+NAMESAKES: Final[Mapping[str, str]] = {"frontmatter.body": "body", "frontmatter.text": "text"}
+
 _STATUS_SPELLINGS: Final[Mapping[str, Status]] = {
     "todo": Status.PENDING,
     "to-do": Status.PENDING,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Final, NoReturn
 
-from taskd.core.fields import FIELDS, Field, Kind
+from taskd.core.fields import FIELDS, NAMESAKES, Field, Kind
 from taskd.core.guard import line_end, line_start
 from taskd.core.outline import Entry, Node
 from taskd.core.reading import Reading, item_value, name_of
@@ -72,7 +72,7 @@ def splices(reading: Reading, name: str, value: object) -> list[Splice]:
 
     So does an empty tuple, but for `depends_on`, which other tools expect to find.
     """
-    field = FIELDS.get(name)
+    field, name = FIELDS.get(name), NAMESAKES.get(name, name)
     outline, parts = reading.outline, reading.parts
     data = data_of(field, value)
     change = _Change(name, field, data, parts.front, outline.entries, outline.flow, parts.eol)

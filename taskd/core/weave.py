@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from taskd.core.authored import BODY_KEY, authored, authored_of, unread
+from taskd.core.authored import authored, authored_of, unread
 from taskd.core.document import Document, edit_all, read
 from taskd.core.fields import FIELDS, Merge
 from taskd.core.guard import split
@@ -126,15 +126,9 @@ def _is_same(name: str, said: object, standing: object) -> bool:
 
 def _corrected(found: Document, edits: Mapping[str, object]) -> Document | None:
     try:
-        return read(_edited(found.text, edits))
+        return read(edit_all(found.text, edits))
     except Uneditable:
         return None
-
-
-def _edited(text: bytes, edits: Mapping[str, object]) -> bytes:
-    if BODY_KEY in edits:
-        raise Uneditable(path="", field="body", reason="a key of that name is no field")
-    return edit_all(text, edits)
 
 
 def _patched(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskd.core.authored import BODY_KEY, authored, authored_of, unread, with_authored
+from taskd.core.authored import authored, authored_of, unread, with_authored
 from taskd.core.document import Document, read
 from taskd.core.task import Task
 
@@ -18,12 +18,14 @@ def document(text: bytes) -> Document:
 
 def test_both_sides_have_one_shape() -> None:
     """A document taken over by a task says the same as the task."""
-    found = document(b"---\nid: a\ntags: [x]\nteam: red\nbody: key\n---\nB\n")
+    found = document(b"---\nid: a\ntags: [x]\nteam: red\nbody: key\ntext: t\n---\nB\n")
 
     task = with_authored(TASK, found)
 
     assert authored_of(task) == {**authored(found, "a"), "modified": "then"}
-    assert (authored_of(task)["team"], authored_of(task)[BODY_KEY], task.body) == ("red", "key", "B\n")
+    assert (authored_of(task)["team"], task.body) == ("red", "B\n")
+    namesakes = authored_of(task)["frontmatter.body"], authored_of(task)["frontmatter.text"]
+    assert namesakes == ("key", "t")
     assert (task.file, task.modified) == ("x/a.md", "then")
 
 

@@ -130,3 +130,15 @@ def test_keys_named_like_the_body_are_not_the_body() -> None:
 
     assert document is not None
     assert (document.extra, document.values["body"]) == ({"body": "x"}, "z")
+
+
+@pytest.mark.parametrize("key", ["body", "text"])
+def test_a_key_called_like_the_body_is_set_by_its_own_name(key: str) -> None:
+    """An unknown key `body` or `text` is set, added and taken out without touching the body."""
+    text = f"---\nid: a\n{key}: old  # why\n---\nBody.\n".encode()
+    name = f"frontmatter.{key}"
+
+    assert edit(text, name, "old") == text
+    assert edit(text, name, "new") == text.replace(b"old", b"new")
+    assert edit(text, name, None) == b"---\nid: a\n---\nBody.\n"
+    assert edit(edit(text, name, None), name, "x") == f"---\nid: a\n{key}: x\n---\nBody.\n".encode()

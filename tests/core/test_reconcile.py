@@ -395,16 +395,16 @@ def test_a_merge_under_another_id_is_set_right() -> None:
     assert plan.text == swap(("low", "high"), ("red", "blue"))
 
 
-def test_what_cannot_be_written_is_a_conflict() -> None:
-    """A change that no text can be made to hold is kept beside it, the others go in."""
+def test_a_key_called_like_the_body_is_merged() -> None:
+    """An unknown key of that name is a value like any other, apart from the body."""
     base = swap(("team: red", "body: key"))
 
     plan = merged(
         swap(("low", "high"), text=base), swap(("body: key", "body: other\nzeta: 1"), text=base), base
     )
 
-    assert (plan.task.extra, plan.task.risk) == ({"body": "key", "zeta": "1"}, "high")
-    assert plan.clashes == (Clash("frontmatter.body", "key", "key", "other"),)
+    assert (plan.task.extra, plan.task.risk) == ({"body": "other", "zeta": "1"}, "high")
+    assert plan.clashes == ()
 
 
 def test_what_cannot_be_edited_is_a_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
