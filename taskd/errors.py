@@ -90,6 +90,14 @@ class NotFound(TaskdError):
         super().__init__(id=id, similar=f"; did you mean {similar}?" if similar else "")
 
 
+class Missing(TaskdError):
+    """{reason}"""
+
+    kind = Kind.NOT_FOUND
+    code = "not-found"
+    hint = "{remedy}"
+
+
 class AmbiguousId(UsageError):
     """{id!r} is the beginning of several ids: {candidates}"""
 
@@ -249,6 +257,14 @@ class StillGated(TaskdError):
     kind = Kind.TRY_AGAIN
     code = "gated"
     hint = "a git command is running in that worktree; call `taskd sync` again when it is done"
+
+
+class Unheard(TaskdError):
+    """{path} in {worktree} cannot be read for sure: {reason}"""
+
+    kind = Kind.TRY_AGAIN
+    code = "unheard"
+    hint = "call again in a moment; `taskd sync` waits until it is taken in"
 
 
 class LockTimeout(TaskdError):

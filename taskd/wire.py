@@ -202,6 +202,51 @@ class Remove:
 
 
 @dataclass(frozen=True, slots=True)
+class Conflicts:
+    """Open conflicts: all, or those of a task, or (by its number) one."""
+
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """An answer to the conflict with the number `id`, or to those about `field` of the task `id`.
+
+    `take` is `index`, `file` or `value`; then `value` is another one, as text, None for NULL.
+    """
+
+    id: str
+    take: str
+    field: str | None = None
+    value: str | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer to the hold with this number."""
+
+    number: int
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Let the file that `worktree` has of a task speak, old as it may be."""
+
+    id: str
+    worktree: str
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """Bring files of the caller's worktree to the head: of these tasks, of all without `ids`."""
+
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """Journal entries of one task or all: those with seq > `after`, or the newest `limit`."""
 

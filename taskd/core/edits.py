@@ -33,8 +33,9 @@ def edit(text: bytes, field: str, value: object) -> bytes:
     """The document with one field set; None or an empty tuple takes its key out.
 
     `field` is an authored or runtime field's name, `body`, or an unknown key (`frontmatter.body` for
-    one that is called so); `value` is typed as reading gives it. The value that is already there gives the same bytes. `Uneditable`, with an
-    empty path, when it cannot be done without touching anything else.
+    one that is called so); `value` is typed as reading gives it. The value that is already there gives
+    the same bytes. `Uneditable`, with an empty path, when it cannot be done without touching anything
+    else.
     """
     return edit_all(text, {field: value})
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Final
 
 from taskd.core.change import changes, snapshot
 from taskd.core.task import Status, Task
 from taskd.engine.site import MIRROR, REPLICAS
-from taskd.store.base import Entry, Txn
+from taskd.store.base import Conflict, Entry, Txn
+
+CONFLICT: Final = "conflict"  # the journal's field for what becomes of a conflict
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,8 @@ def accept(txn: Txn, old: Task | None, versions: tuple[Task, ...], origin: Origi
         entries += _entries(before, version, origin, now)
         before = version
     last = versions[-1]
+    if last.deleted_at and old is not None and not old.deleted_at:
+        entries += [settled(conflict, None, origin, now) for conflict in txn.conflicts(old.id)]
     if old is not None and not entries and last.text == old.text:
         return old
     revision = 1 if old is None else old.revision + 1
@@ -47,6 +52,22 @@ def touch(txn: Txn, task: str) -> None:
     """Have a task's replicas and its place on the branch looked at again."""
     txn.enqueue(REPLICAS, [task])
     txn.enqueue(MIRROR, [task])
+
+
+def settled(conflict: Conflict, answer: object, origin: Origin, now: str) -> Entry:
+    """The entry that keeps all values of a conflict that goes; `answer` None: its task went."""
+    values = {name: value for name, value in asdict(conflict).items() if name != "task"}
+    return Entry(
+        conflict.task,
+        CONFLICT,
+        values,
+        answer,
+        now,
+        origin.actor,
+        origin.session,
+        origin.worktree,
+        origin.cause,
+    )
 
 
 def _entries(old: Task | None, new: Task, origin: Origin, now: str) -> list[Entry]:

@@ -22,7 +22,7 @@ TRIES: Final = 50  # suffixes tried before giving up; each has one chance in 65,
 
 def add_task(desk: Desk, p: wire.Add) -> object:
     """Make a task; the id is the one asked for or a new one made from the name."""
-    name = _value("name", p.name)
+    name = typed_value("name", p.name)
     if not isinstance(name, str) or not name.strip():
         raise BadValue(field="name", value=p.name, reason="a task needs a name")
     known, extra = _sorted_out(p.values)
@@ -32,7 +32,7 @@ def add_task(desk: Desk, p: wire.Add) -> object:
     directory = _directory(p.path)
     file = f"{directory}/{id}.md" if directory else f"{id}.md"
     text = _composed(file, {key: value for key, value in known.items() if value is not None}, extra)
-    document = _read_back(text)
+    document = read_back(text)
     task = with_authored(Task(id=id, name=name, file=file, text=desk.txn.keep(text)), document)
     made = desk.accept(None, task)
     desk.txn.enqueue("replicas", desk.txn.dependents([id])[id])
@@ -54,8 +54,8 @@ def set_fields(desk: Desk, p: wire.Set) -> object:
     if "id" in wanted:
         raise Refused(reason="an id is changed in the task's file, not by set")
     if "depends_on" in wanted:
-        wanted["depends_on"] = _new_edges(desk, task, wanted["depends_on"])
-    return desk.tell(_write(desk, task, wanted, force=p.force).id)
+        wanted["depends_on"] = new_edges(desk, task, wanted["depends_on"])
+    return desk.tell(write_fields(desk, task, wanted, force=p.force).id)
 
 
 def add_edge(desk: Desk, p: wire.Edge) -> object:
@@ -65,7 +65,7 @@ def add_edge(desk: Desk, p: wire.Edge) -> object:
     if on in task.depends_on:
         return desk.tell(task.id)
     _checked_edges(desk, task.id, [on])
-    return desk.tell(_write(desk, task, {"depends_on": (*task.depends_on, on)}, force=p.force).id)
+    return desk.tell(write_fields(desk, task, {"depends_on": (*task.depends_on, on)}, force=p.force).id)
 
 
 def drop_edge(desk: Desk, p: wire.Edge) -> object:
@@ -75,7 +75,7 @@ def drop_edge(desk: Desk, p: wire.Edge) -> object:
     if on not in task.depends_on:
         raise Refused(reason=f"{task.id} does not depend on {on}")
     left = tuple(other for other in task.depends_on if other != on)
-    return desk.tell(_write(desk, task, {"depends_on": left}, force=p.force).id)
+    return desk.tell(write_fields(desk, task, {"depends_on": left}, force=p.force).id)
 
 
 def remove_task(desk: Desk, p: wire.Remove) -> object:
@@ -94,18 +94,18 @@ def restore_task(desk: Desk, p: wire.Remove) -> object:
         raise NotFound(p.id)
     if task.deleted_at is None:
         raise Refused(reason=f"{task.id} was not deleted")
-    document = _read_back(desk.txn.text(task.text))
+    document = read_back(desk.txn.text(task.text))
     back = with_authored(replace(task, deleted_at=None), document)
     return desk.tell(desk.accept(task, back).id)
 
 
-def _write(desk: Desk, task: Task, wanted: Mapping[str, object], *, force: bool) -> Task:
+def write_fields(desk: Desk, task: Task, wanted: Mapping[str, object], *, force: bool) -> Task:
     """Edit the head's document in place and make the result the head."""
     old = desk.txn.text(task.text)
     text = _edited(task.file, old, wanted)
     if text_hash(text) == task.text:
         return task
-    document = _read_back(text)
+    document = read_back(text)
     new = replace(with_authored(task, document), text=desk.txn.keep(text), modified=desk.txn.now())
     desk.authored.append((task.id, dict(wanted)))
     return desk.accept(task, new, forced=force)
@@ -136,7 +136,7 @@ def _sorted_out(values: Mapping[str, object]) -> tuple[dict[str, object], dict[s
             remedy = "`taskd status`" if key == "status" else "the command for it"
             raise BadValue(field=key, value=raw, reason=f"the index keeps it; use {remedy}")
         else:
-            known[row.name] = _value(row.name, raw)
+            known[row.name] = typed_value(row.name, raw)
     return known, extra
 
 
@@ -146,7 +146,8 @@ def _key(word: str) -> str:
     return word
 
 
-def _value(name: str, raw: object) -> object:
+def typed_value(name: str, raw: object) -> object:
+    """A known field's value from what somebody gave; BadValue when it cannot be one."""
     row = FIELDS[name]
     if row.kind is Kind.BODY:
         return raw
@@ -162,7 +163,7 @@ def _value(name: str, raw: object) -> object:
 def _words(name: str, raw: Iterable[str]) -> tuple[str, ...]:
     if name not in ("tags", "depends_on"):
         raise BadValue(field=name, value=list(raw), reason="only tags and depends_on can be added to")
-    value = _value(name, list(raw))
+    value = typed_value(name, list(raw))
     return value if isinstance(value, tuple) else ()
 
 
@@ -175,7 +176,7 @@ def _shrunk(before: object, name: str, removed: Iterable[str]) -> tuple[str, ...
     return tuple(item for item in before if item not in gone) if isinstance(before, tuple) else ()
 
 
-def _new_edges(desk: Desk, task: Task, wanted: object) -> tuple[str, ...]:
+def new_edges(desk: Desk, task: Task, wanted: object) -> tuple[str, ...]:
     """The edges wanted, new ones checked and resolved; one that dangles already may stay."""
     edges = wanted if isinstance(wanted, tuple) else ()
     pairs = [(on,) if on in task.depends_on else _checked_edges(desk, task.id, (on,)) for on in edges]
@@ -221,7 +222,8 @@ def _directory(path: str) -> str:
     return "/".join(parts)
 
 
-def _read_back(text: bytes) -> Document:
+def read_back(text: bytes) -> Document:
+    """The document a text is; Refused when it is none."""
     try:
         document = read(text)
     except DocumentError as error:

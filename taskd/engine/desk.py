@@ -10,7 +10,8 @@ from taskd.core.claims import Claimant, check_holder, is_live
 from taskd.core.render import task_data
 from taskd.core.task import Task
 from taskd.engine.accept import Origin, accept
-from taskd.engine.site import Rules
+from taskd.engine.callers import Pulled
+from taskd.engine.site import Place, Rules, Site
 from taskd.errors import AmbiguousId, NotFound
 from taskd.store.base import Txn
 
@@ -20,12 +21,21 @@ class Desk:
     """One call being carried out. Operations that only read are handed a view in place of `txn`."""
 
     txn: Txn
-    rules: Rules
+    site: Site
     who: Claimant
     cause: str
     token: int | None = None
+    #: the place of the worktree the call was made in
+    place: Place | None = None
     #: (task, authored fields by name) to write into the document of the caller's own worktree
     authored: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+    #: files to be brought to the head once this is committed
+    pulled: list[Pulled] = field(default_factory=list)
+
+    @property
+    def rules(self) -> Rules:
+        """The settings in force."""
+        return self.site.rules
 
     def find(self, word: str) -> Task:
         """The task, without its records, that an id, an alias or a unique beginning of an id means."""
@@ -46,10 +56,10 @@ class Desk:
         check_holder(task, self.who, now=self.txn.now(), token=self.token, force=force)
         return task
 
-    def origin(self, *, forced: bool = False) -> Origin:
-        """What the journal says of this call."""
-        cause = f"{self.cause} --force" if forced else self.cause
-        return Origin(self.who.actor, self.who.session, self.who.worktree, cause)
+    def origin(self, *, forced: bool = False, cause: str | None = None) -> Origin:
+        """What the journal says of this call; `cause` instead of the operation's name."""
+        told = cause or (f"{self.cause} --force" if forced else self.cause)
+        return Origin(self.who.actor, self.who.session, self.who.worktree, told)
 
     def accept(self, old: Task | None, *versions: Task, forced: bool = False) -> Task:
         """Make the last version the head, with everything that follows from it."""
@@ -60,21 +70,23 @@ class Desk:
         return self.txn.blockers([task.id])[task.id]
 
     def tell(self, id: str) -> dict[str, object]:
-        """The JSON shape of one task, complete."""
+        """The JSON shape of one task, complete, and how many open conflicts it has."""
         task = self.txn.task(id)
         if task is None:
             raise NotFound(id)
+        conflicts = len(self.txn.conflicts(id))
         files = [
             {"worktree": base.worktree, "path": base.path, "state": _state(base.text, task)}
             for base in self.txn.bases_of(id)
             if not base.worktree.startswith("@")
         ]
-        return task_data(
+        told = task_data(
             self._without_lapsed(task),
             blocked_by=self.blocked_by(task),
             blocks=self.txn.dependents([id])[id],
             files=files,
         )
+        return {**told, "conflicts": conflicts}
 
     def tell_all(self, tasks: Sequence[Task]) -> list[dict[str, object]]:
         """The JSON shape of many tasks, without records and files."""

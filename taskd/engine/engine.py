@@ -18,6 +18,7 @@ from typing import Any, Final, cast
 from taskd import wire
 from taskd.core.claims import Claimant
 from taskd.engine import absence, ingest, mirror, recover, troubles, writeback
+from taskd.engine.callers import Authored, Owed
 from taskd.engine.coordination import sweep_leases
 from taskd.engine.desk import Desk
 from taskd.engine.operations import Operation, operation
@@ -32,6 +33,7 @@ from taskd.repo.worktrees import gate_locks
 from taskd.store.base import Base, Stamp, Txn, View
 
 USER_KEPT: Final = 5.0  # seconds until a new `git config user.name` is known
+OWED_TRIES: Final = 3  # times a caller's own file may be saved under a command before that gives up
 MIRROR_TRIES: Final = 5  # times in a row somebody else may move the branch under us before we back off
 
 
@@ -158,46 +160,62 @@ class Engine:
 
         The replies are given when the transaction is on the disk, never before.
         """
-        authored = list[writeback.Authored]()
+        for call in calls:
+            self._look_first(call)
+        owed = Owed()
         with self.site.writing() as txn:
-            replies = [self._attempt(txn, call, authored) for call in calls]
-            opened = writeback.open_authored(self.site, txn, authored)
+            replies = [self._attempt(txn, call, owed) for call in calls]
+            opened = owed.open(self.site, txn)
             crash.point("command.committing")
         crash.point("command.committed")
         if opened:
-            self._write_authored(authored, opened)
+            self._write_owed(owed, opened)
         return replies
 
-    def _write_authored(self, authored: list[writeback.Authored], opened: list[writeback.Write]) -> None:
-        with self.working():
-            done = writeback.carry_out(self.site, opened)
-            self._note(done)
-            if not done.surprises:
+    def _look_first(self, call: wire.Call) -> None:
+        """Take in the worktree whose files a call is about; whatever is wrong with it is told by the call."""
+        with suppress(TaskdError):
+            row = operation(call.op)
+            if row.hears is None:
                 return
-            for key, path in done.surprises:  # somebody was quicker: heard first, then written over that
-                self.ingest(self.site.places[key], [path])
-            with self.site.writing() as txn:
-                opened = writeback.open_authored(self.site, txn, authored)
-            self._note(writeback.carry_out(self.site, opened))
+            here = self.site.place_of(Path(call.caller.directory))
+            place = self.site.places.get(row.hears(wire.build(row.params, call.params), here) or "")
+            if place is not None:
+                with self.working():
+                    self.look_at(place)
+
+    def _write_owed(self, owed: Owed, opened: list[writeback.Write]) -> None:
+        with self.working():
+            for left in reversed(range(OWED_TRIES)):
+                done = writeback.carry_out(self.site, opened)
+                self._note(done)
+                owed.settle(opened, done)
+                if not left or not (done.surprises or done.displaced):
+                    return
+                for key, path in done.surprises:  # somebody was quicker: heard first, then written over that
+                    self.ingest(self.site.places[key], [path])
+                with self.site.writing() as txn:
+                    opened = owed.open(self.site, txn)
 
     def answer(self, call: wire.Call) -> wire.Reply:
         """Carry out a call that only reads, on a snapshot."""
         try:
             row = operation(call.op)
             with self.site.db.read() as view:
-                return self._run(row, view, call, [])
+                return self._run(row, view, call, Owed())
         except TaskdError as error:
             return wire.failed(error)
         except Exception as error:  # noqa: BLE001 - likewise
             return self._own_fault(call, error)
 
-    def _attempt(self, txn: Txn, call: wire.Call, authored: list[writeback.Authored]) -> wire.Reply:
-        request = call.caller.request_id
+    def _attempt(self, txn: Txn, call: wire.Call, owed: Owed) -> wire.Reply:
         try:
+            row = operation(call.op)
+            request = None if row.repeats else call.caller.request_id
             if request is not None and (told := txn.reply(request)) is not None:
                 return wire.unpack_reply(told.encode())
             with txn.savepoint():
-                reply = self._run(operation(call.op), txn, call, authored)
+                reply = self._run(row, txn, call, owed)
                 if request is not None:
                     txn.put_reply(request, wire.pack_reply(reply).decode())
                 return reply
@@ -210,18 +228,16 @@ class Engine:
         self.site.log.warning("call.failed", op=call.op, exc_info=error)
         return wire.failed(TaskdError(reason=f"{type(error).__name__}: {error}"))
 
-    def _run(
-        self, row: Operation, view: View, call: wire.Call, authored: list[writeback.Authored]
-    ) -> wire.Reply:
+    def _run(self, row: Operation, view: View, call: wire.Call, owed: Owed) -> wire.Reply:
         place = self.site.place_of(Path(call.caller.directory))
         # An operation that only reads never calls what a view has not.
         named = row.writes or call.params.get("mine", False)
         who = self.claimant(call.caller, place, named=bool(named))
-        desk = Desk(cast("Txn", view), self.site.rules, who, call.op, call.caller.token)
+        desk = Desk(cast("Txn", view), self.site, who, call.op, call.caller.token, place)
         data = row.run(desk, wire.build(row.params, call.params))
         if place is not None:
-            written = desk.authored
-            authored += [writeback.Authored(place, id, fields, makes=not fields) for id, fields in written]
+            owed.authored += [Authored(place, id, fields, makes=not fields) for id, fields in desk.authored]
+        owed.pulled += desk.pulled
         return wire.Reply(data)
 
     def claimant(self, caller: wire.Caller, place: Place | None, *, named: bool) -> Claimant:

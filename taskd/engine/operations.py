@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from taskd import wire
-from taskd.engine import authoring, coordination, reports
+from taskd.engine import authoring, conflicts, coordination, holds, notices, pull, reports
 from taskd.engine.desk import Desk
+from taskd.engine.site import Place
 from taskd.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One row of the registry. `writes` tells whether it needs a write transaction."""
+    """One row of the registry. `writes` tells whether it needs a write transaction.
+
+    `hears` names the place whose files the call is about, which are taken in first. `repeats` means
+    that a call repeated under its request id is carried out again, not answered from memory.
+    """
 
     name: str
     params: type
     run: Callable[[Desk, Any], object]
     writes: bool
     summary: str
+    hears: Hears | None = None
+    repeats: bool = False
+
+
+#: the key of a place, from a call's parameters and the place it was made in
+Hears = Callable[[Any, Place | None], str | None]
 
 
 def _row(name: str, params: type, run: Callable[[Desk, Any], object], *, writes: bool) -> Operation:
@@ -34,6 +45,10 @@ def _reading(name: str, params: type, run: Callable[[Desk, Any], object]) -> Ope
 
 def _writing(name: str, params: type, run: Callable[[Desk, Any], object]) -> Operation:
     return _row(name, params, run, writes=True)
+
+
+def _here(_: object, place: Place | None) -> str | None:
+    return place.key if place is not None else None
 
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
@@ -56,8 +71,14 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         _reading("show", wire.One, reports.show_task),
         _reading("history", wire.History, reports.show_history),
         _reading("problems", wire.Nothing, reports.list_problems),
-        _reading("conflicts", wire.Nothing, reports.list_conflicts),
-        _reading("holds", wire.Nothing, reports.list_holds),
+        _reading("notices", wire.Nothing, notices.list_notices),
+        replace(_writing("take", wire.Take, notices.take_file), hears=lambda p, _: p.worktree),
+        replace(_writing("pull", wire.Pull, pull.pull_files), hears=_here, repeats=True),
+        _reading("conflicts", wire.Conflicts, conflicts.list_conflicts),
+        _writing("resolve", wire.Resolve, conflicts.resolve_conflict),
+        _reading("holds", wire.Nothing, holds.list_holds),
+        _writing("holds.accept", wire.Answer, holds.accept_hold),
+        _writing("holds.drop", wire.Answer, holds.drop_hold),
     )
 }
 

@@ -55,16 +55,6 @@ def list_problems(desk: Desk, _: wire.Nothing) -> object:
     return [asdict(problem) for problem in desk.txn.problems() if problem.kind != "notice"]
 
 
-def list_conflicts(desk: Desk, _: wire.Nothing) -> object:
-    """Changes that could not both stand."""
-    return [asdict(conflict) for conflict in desk.txn.conflicts()]
-
-
-def list_holds(desk: Desk, _: wire.Nothing) -> object:
-    """Deletions that wait for a person's word."""
-    return [{**asdict(hold), "tasks": list(hold.tasks)} for hold in desk.txn.holds()]
-
-
 def _named(desk: Desk, word: str) -> str:
     """A task's id, a deleted one's too: its history outlives it."""
     task = desk.txn.task(word)

@@ -8,16 +8,14 @@ settles.
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from taskd.core.document import edit_all
 from taskd.core.render import complete_text, replica_text
 from taskd.core.task import Task
 from taskd.core.texts import text_hash
 from taskd.engine.site import REPLICAS, SHARED, WORKSPACE, Place, Site
-from taskd.errors import Uneditable
 from taskd.repo import asides, crash, exchange
 from taskd.store.base import Base, Errand, Intent, Problem, Txn, View
 
@@ -48,20 +46,6 @@ class Displaced:
     expected: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Authored:
-    """What a command set: fields for the task's document in the caller's place, to be made if `makes`."""
-
-    place: Place
-    task: str
-    fields: Mapping[str, object]
-    makes: bool = False
-
-    def joined(self, later: Authored) -> Authored:
-        """Both at once."""
-        return replace(later, fields={**self.fields, **later.fields}, makes=self.makes or later.makes)
-
-
 @dataclass(slots=True)
 class Written:
     """What came of a round: how many replicas were written, and what was found instead."""
@@ -74,6 +58,8 @@ class Written:
     displaced: list[Displaced] = field(default_factory=list)
     #: tasks of which a replica could not be written; their errands stay for a later try
     failed: set[str] = field(default_factory=set)
+    #: why, in the system's words, by place key and path
+    refused: dict[tuple[str, str], str] = field(default_factory=dict)
     more: bool = False
 
 
@@ -101,21 +87,21 @@ def plan_writes(site: Site, view: View, ids: Sequence[str]) -> list[Write]:
     """Which replicas of these tasks do not say what they should."""
     tasks, blockers = view.many(ids, whole=True), view.blockers(ids)
     # a worktree that is being removed is none to be asked about, nor to keep the others waiting
-    targets = [(place, _untouchable(site, place)) for place in _targets(site) if site.is_standing(place)]
+    targets = [(place, untouchable(site, place)) for place in _targets(site) if site.is_standing(place)]
     writes = list[Write]()
     for id in dict.fromkeys(ids):
         if id not in tasks:
             continue
         task = tasks[id]
         bases = view.bases_of(id)
-        for place, untouchable in targets:
-            mine = [base for base in bases if base.worktree == place.key and base.path not in untouchable]
+        for place, tracked in targets:
+            mine = [base for base in bases if base.worktree == place.key and base.path not in tracked]
             wanted = _wanted(site, view, task, place, blockers.get(id, ()), mine)
-            writes += [w for w in _writes_at(site, place, task, mine, wanted) if w.path not in untouchable]
+            writes += [w for w in _writes_at(site, place, task, mine, wanted) if w.path not in tracked]
     return writes
 
 
-def _untouchable(site: Site, place: Place) -> frozenset[str]:
+def untouchable(site: Site, place: Place) -> frozenset[str]:
     """Paths that git tracks in a place: they are people's, not ours."""
     return frozenset() if site.rules.write_back == "always" else site.tracked(place)
 
@@ -171,7 +157,7 @@ def _open_and_carry_out(
 ) -> Written:
     if writes:
         with site.writing() as txn:
-            writes = _open(txn, writes)
+            writes = open_writes(txn, writes)
     return carry_out(site, writes, errands, more=more)
 
 
@@ -183,7 +169,7 @@ def carry_out(
     if not writes and not errands:
         return report
     crash.point("intent.open")
-    rows = list[tuple[Write, exchange.Outcome | None]]()
+    rows = list[tuple[Write, exchange.Outcome | OSError]]()
     durable = len(writes) <= DURABLE_EACH
     for write in writes:
         rows.append((write, _attempt(site, write, durable=durable)))
@@ -199,7 +185,7 @@ def carry_out(
     return report
 
 
-def _open(txn: Txn, writes: Sequence[Write]) -> list[Write]:
+def open_writes(txn: Txn, writes: Sequence[Write]) -> list[Write]:
     """Put the writes on record."""
     now, opened = txn.now(), list[Write]()
     for write in writes:
@@ -209,8 +195,8 @@ def _open(txn: Txn, writes: Sequence[Write]) -> list[Write]:
     return opened
 
 
-def _attempt(site: Site, write: Write, *, durable: bool) -> exchange.Outcome | None:
-    """Write one replica; None when the disk refuses, which is reported and tried again later."""
+def _attempt(site: Site, write: Write, *, durable: bool) -> exchange.Outcome | OSError:
+    """Write one replica; when the disk refuses, its error, which is reported."""
     root = write.place.root
     try:
         if write.wanted is None:
@@ -221,7 +207,7 @@ def _attempt(site: Site, write: Write, *, durable: bool) -> exchange.Outcome | N
         return exchange.replace(root, write.path, write.expected, write.wanted, linger=True, durable=durable)
     except OSError as error:
         site.log.warning("replica.failed", worktree=write.place.key, path=write.path, reason=str(error))
-        return None
+        return error
 
 
 def make_root(site: Site, place: Place) -> None:
@@ -233,7 +219,7 @@ def make_root(site: Site, place: Place) -> None:
 
 def _close(
     site: Site,
-    rows: Iterable[tuple[Write, exchange.Outcome | None]],
+    rows: Iterable[tuple[Write, exchange.Outcome | OSError]],
     errands: Sequence[Errand],
     report: Written,
 ) -> None:
@@ -241,9 +227,11 @@ def _close(
     with site.writing() as txn:
         for write, outcome in rows:
             txn.close_intent(write.intent)
-            if outcome is None:
+            if isinstance(outcome, OSError):
                 report.failed.add(write.task)
-                txn.put_problems(write.place.key, write.path, [_unwritable(txn, write)])
+                report.refused[write.place.key, write.path] = outcome.strerror or str(outcome)
+                if is_written_back(site, write.place, write.path):
+                    txn.put_problems(write.place.key, write.path, [_unwritable(txn, write)])
             else:
                 _settle(txn, write, outcome, report)
         txn.dequeue(errand for errand in errands if errand.task not in report.failed)
@@ -292,38 +280,6 @@ def is_target(site: Site, place: Place) -> bool:
     return any(place.key == target.key for target in _targets(site)) and site.rules.propagate == "all"
 
 
-def open_authored(site: Site, txn: Txn, authored: Iterable[Authored]) -> list[Write]:
-    """Put on record what commands have to write in their callers' own worktrees, where git has no file.
-
-    In the same transaction as the commands: no errand stands behind these writes, only the intent. In
-    the shared layout every worktree is written anyway. `carry_out` does it, or after a crash `recover`.
-    """
-    if site.rules.layout == SHARED:
-        return []
-    gathered = dict[tuple[str, str], Authored]()
-    for one in authored:
-        before = gathered.get((one.place.key, one.task))
-        if one.place.worktree is not None:
-            gathered[one.place.key, one.task] = one if before is None else before.joined(one)
-    writes = [w for one in gathered.values() if (w := _authored_write(txn, one)) is not None]
-    return _open(txn, [w for w in writes if w.path not in _untouchable(site, w.place)])
-
-
-def _authored_write(view: View, one: Authored) -> Write | None:
-    task = view.many([one.task]).get(one.task)
-    if task is None or task.deleted_at is not None:
-        return None
-    mine = next((b for b in view.bases_of(one.task) if b.worktree == one.place.key and b.text), None)
-    if mine is None or mine.text is None:
-        made = replica_text(view.text(task.text), task)
-        return Write(one.place, task.file, task.id, None, made) if one.makes else None
-    try:
-        text = edit_all(view.text(mine.text), one.fields)
-    except Uneditable:
-        return None
-    return None if text_hash(text) == mine.text else Write(one.place, mine.path, task.id, mine.text, text)
-
-
 def is_written_back(site: Site, place: Place, path: str) -> bool:
     """Whether errands bring the replica at this path to what the index says."""
-    return any(place.key == target.key for target in _targets(site)) and path not in _untouchable(site, place)
+    return any(place.key == target.key for target in _targets(site)) and path not in untouchable(site, place)
