@@ -161,7 +161,7 @@ SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "Look": ("list", "ready", "show", "history"),
     "Write": ("add", "set", "dep", "rm", "restore"),
     "Work": ("claim", "renew", "release", "done", "fail", "block", "unblock", "reopen", "status"),
-    "Keep in step": ("sync", "problems", "conflicts", "holds"),
+    "Keep in step": ("sync", "pull", "problems", "conflicts", "resolve", "notices", "take", "holds"),
     "Set up": ("init", "uninit", "daemon", "service", "config", "where", "demo"),
 }
 LAST_SECTION: Final = "Set up"

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from taskd.cli import process, verbs, work  # noqa: F401 - they register themselves
+from taskd.cli import answers, process, verbs, work  # noqa: F401 - they register themselves
 from taskd.cli.app import run_command
 from taskd.cli.session import Session, Terminal
 

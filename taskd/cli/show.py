@@ -33,10 +33,10 @@ def table(
     Where the terminal is too narrow, the columns named in `shrink` are cut first.
     """
     if not terminal.tty:
-        return lines(["\t".join(_flat(_text(cell)) for cell in row) for row in rows])
+        return lines(["\t".join(flat(_text(cell)) for cell in row) for row in rows])
     from rich import cells, console, table, text  # noqa: PLC0415 - only for terminals: it takes a while
 
-    shown = [[(_flat(_text(cell)), _style(cell)) for cell in row] for row in rows]
+    shown = [[(flat(_text(cell)), _style(cell)) for cell in row] for row in rows]
     wants = [max(map(cells.cell_len, column)) for column in zip(headings, *_words(shown), strict=True)]
     widths = _fitted(wants, max(_NARROWEST, terminal.columns or 100), [name in shrink for name in headings])
     grid = table.Table(box=None, pad_edge=False, header_style="dim", padding=(0, _GAP, 0, 0))
@@ -82,7 +82,7 @@ def _style(cell: Any) -> str:  # noqa: ANN401 - a cell
     return str(cell[1]) if isinstance(cell, tuple) else ""
 
 
-def _flat(text: str) -> str:
+def flat(text: str) -> str:
     """Free text on one line, without control characters that could drive a terminal."""
     return "".join(c if c.isprintable() else " " for c in text)
 
@@ -147,25 +147,27 @@ def task_detail(task: Row, terminal: Terminal) -> str:
     facts = [
         (name.replace("_", " "), _value(name, task[name], terminal)) for name in _FACTS if task.get(name)
     ]
-    facts += [(_flat(key), _plain(value)) for key, value in task["extra"].items()]
-    facts += [("file", _flat(f"{file['worktree']}: {file['path']}")) for file in task["files"]]
+    facts += [(flat(key), _plain(value)) for key, value in task["extra"].items()]
+    if task.get("conflicts"):
+        facts.append(("conflicts", f"{task['conflicts']}: `taskd conflicts {task['id']}`"))
+    facts += [("file", flat(f"{file['worktree']}: {file['path']}")) for file in task["files"]]
     boxes = [f"[{'x' if item['met'] else ' '}] {_criterion(item)}" for item in task["success_criteria"]]
     notes = [
-        f"{dim(note['at'], terminal)} {_flat(note['by'])}: {_flat(note['text'])}" for note in task["notes"]
+        f"{dim(note['at'], terminal)} {flat(note['by'])}: {flat(note['text'])}" for note in task["notes"]
     ]
     parts = [_aligned(facts, terminal), lines(boxes), _body(str(task["body"])), lines(notes)]
     return "\n".join(part for part in parts if part)
 
 
 def _criterion(item: Row) -> str:
-    measurable = f" ({_flat(item['measurable'])})" if item["measurable"] else ""
-    return _flat(item["criterion"]) + measurable
+    measurable = f" ({flat(item['measurable'])})" if item["measurable"] else ""
+    return flat(item["criterion"]) + measurable
 
 
 def _body(text: str) -> str:
     """A body as it is, but for control characters that could drive a terminal."""
     return (
-        lines([_flat(line.replace("\t", "    ")) for line in text.strip("\n").split("\n")])
+        lines([flat(line.replace("\t", "    ")) for line in text.strip("\n").split("\n")])
         if text.strip()
         else ""
     )
@@ -181,13 +183,13 @@ def _aligned(facts: Sequence[tuple[str, str]], terminal: Terminal) -> str:
 
 def _value(name: str, value: Any, terminal: Terminal) -> str:  # noqa: ANN401 - JSON
     if name == "claim":
-        return _flat(
+        return flat(
             f"{value['holder']} in {value['worktree']} until {value['expires']} (token {value['token']})"
         )
     if name == "status":
         return coloured(str(value), _STATUS_STYLE.get(str(value), ""), terminal)
     if name == "progress":
-        return _flat(f"{value['percent']} % {value['text']}")
+        return flat(f"{value['percent']} % {value['text']}")
     return _plain(value)
 
 
@@ -195,10 +197,10 @@ def _plain(value: Any) -> str:  # noqa: ANN401 - JSON
     if isinstance(value, list):
         return ", ".join(_plain(item) for item in value)
     if isinstance(value, dict):
-        return ", ".join(f"{_flat(key)}: {_plain(item)}" for key, item in value.items() if item is not None)
+        return ", ".join(f"{flat(key)}: {_plain(item)}" for key, item in value.items() if item is not None)
     if isinstance(value, bool):
         return str(value).lower()
-    return "-" if value is None else _flat(str(value))
+    return "-" if value is None else flat(str(value))
 
 
 _CODES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34"}
@@ -224,8 +226,7 @@ def history_list(entries: Sequence[Row], terminal: Terminal) -> str:
             str(entry["seq"]),
             (_when(entry["at"], terminal), "dim"),
             (entry["task"], "bold"),
-            entry["field"],
-            f"{_brief(entry['old'])} → {_brief(entry['new'])}",
+            *_change(entry),
             f"{entry['actor']} ({entry['worktree']}, {entry['cause']})",
         )
         for entry in entries
@@ -235,16 +236,25 @@ def history_list(entries: Sequence[Row], terminal: Terminal) -> str:
     )
 
 
+def _change(entry: Row) -> tuple[str, str]:
+    """What was changed and how; of a conflict what was settled, with both values and the answer."""
+    old, new = entry["old"], entry["new"]
+    if entry["field"] != "conflict" or not isinstance(old, dict) or "file" not in old:
+        return entry["field"], f"{_brief(old)} → {_brief(new)}"
+    sides = f"index {_brief(old['index'])}, file {_brief(old['file'])}"
+    return f"conflict: {flat(old['field'])}", f"{sides} → {new['take'] if new else 'deleted'}"
+
+
 def _brief(value: Any) -> str:  # noqa: ANN401 - JSON
     if value in (None, [], {}, ""):
         return "–"
     if isinstance(value, dict):
-        return _flat(str(value.get("holder") or value.get("name") or "…"))
+        return flat(str(value.get("holder") or value.get("name") or "…"))
     text = _plain(value)
     return text if len(text) <= _BRIEF else text[: _BRIEF - 1] + "…"
 
 
-def problem_list(problems: Sequence[Row], terminal: Terminal) -> str:
+def problem_list(problems: Sequence[Row], terminal: Terminal, none: str = "no problems") -> str:
     """Problems: where, what, and what mends it, three lines each on a terminal."""
     if not terminal.tty:
         keys = ("worktree", "path", "line", "reason", "remedy")
@@ -252,12 +262,12 @@ def problem_list(problems: Sequence[Row], terminal: Terminal) -> str:
             (), [["" if row[key] is None else row[key] for key in keys] for row in problems], terminal
         )
     if not problems:
-        return "no problems\n"
+        return f"{none}\n"
     told = []
     for row in problems:
         line = f":{row['line']}" if row["line"] else ""
-        told += [coloured(_flat(f"{row['worktree']}: {row['path']}{line}"), "bold", terminal)]
-        told += [f"  {_flat(row['reason'])}", f"  {dim('→ ' + _flat(row['remedy']), terminal)}"]
+        told += [coloured(flat(f"{row['worktree']}: {row['path']}{line}"), "bold", terminal)]
+        told += [f"  {flat(row['reason'])}", f"  {dim('→ ' + flat(row['remedy']), terminal)}"]
     return lines(told)
 
 

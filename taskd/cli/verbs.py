@@ -214,9 +214,17 @@ def dep_rm(session: Session, /, id_: str, on: str, *, force: bool) -> Shown:
 @force_option
 @pass_session
 def rm(session: Session, /, id_: str, *, force: bool) -> Shown:
-    """Delete a task. `taskd restore` brings it back; its id is never used again."""
+    """Delete a task. `taskd restore` brings it back; its id is never used again.
+
+    Files that git tracks stay where they are; they do not bring the task back unless edited by hand.
+    """
     data = session.call("rm", wire.Remove(id_, force))
-    return one_task(data, f"deleted {data['id']}; `taskd restore {data['id']}` brings it back")
+    left = ", ".join(f"{file['path']} stays in {file['worktree']}" for file in data["files"])
+    remarks = [f"{left}: taskd does not write there; edited by hand it restores the task"] if left else []
+    if data["blocks"]:
+        remarks.append(f"{', '.join(data['blocks'])} waits for it until it is restored or `taskd dep rm`")
+    shown = one_task(data, f"deleted {data['id']}; `taskd restore {data['id']}` brings it back")
+    return Shown(shown.kind, data, shown.text, remarks=tuple(remarks))
 
 
 @taskd.command("restore", examples=("taskd restore parser",))
@@ -239,30 +247,6 @@ def history(session: Session, id_: str | None, limit: int | None, after: int) ->
     return Shown("history", data, lambda terminal: show.history_list(data, terminal))
 
 
-@taskd.command("problems")
-@pass_session
-def problems(session: Session) -> Shown:
-    """List files that could not be taken as they are, and what mends them."""
-    data = session.call("problems")
-    return Shown("problems", data, lambda terminal: show.problem_list(data, terminal))
-
-
-@taskd.command("conflicts")
-@pass_session
-def conflicts(session: Session) -> Shown:
-    """List changes that could not both stand; both are kept."""
-    data = session.call("conflicts")
-    return Shown("conflicts", data, lambda terminal: show.conflict_list(data, terminal))
-
-
-@taskd.command("holds")
-@pass_session
-def holds(session: Session) -> Shown:
-    """List deletions that wait for your word: they looked like an accident."""
-    data = session.call("holds")
-    return Shown("holds", data, lambda terminal: show.hold_list(data, terminal))
-
-
 @taskd.command("sync", examples=("taskd sync && git log -1 taskd/workspace",))
 @click.option("--timeout", type=Seconds(), default=30.0, show_default=True, metavar="SECONDS")
 @pass_session
@@ -275,6 +259,9 @@ def sync(session: Session, timeout: float) -> Shown:
     found = session.call("problems") if data["problems"] else []
     shown = {**data, "problems": found}
     noun = "problem" if len(found) == 1 else "problems"
-    remarks = (f"{len(found)} {noun}; see `taskd problems`",) if found else ()
+    remarks = [f"{len(found)} {noun}; see `taskd problems`"] if found else []
+    remarks += [
+        f"{data[kind]} {kind} open; see `taskd {kind}`" for kind in ("conflicts", "holds") if data[kind]
+    ]
     told = f"in step: {data['tasks']} tasks, worktrees {', '.join(data['worktrees'])}\n"
-    return Shown("sync", shown, lambda _: told, code=1 if data["duplicates"] else 0, remarks=remarks)
+    return Shown("sync", shown, lambda _: told, code=1 if data["duplicates"] else 0, remarks=tuple(remarks))

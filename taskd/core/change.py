@@ -14,6 +14,9 @@ _SILENT: Final = frozenset(
     | {"notes", "participants", "context", "private_notes", "feedback"}
 )
 
+#: records that others may read; the journal keeps them where a task ends
+_RECORDS: Final = ("notes", "participants", "context", "feedback")
+
 FIELDS: Final = tuple(field.name for field in fields(Task) if field.name not in _SILENT)
 
 
@@ -57,5 +60,5 @@ def changes(old: Task, new: Task) -> tuple[Change, ...]:
 
 def snapshot(task: Task) -> object:
     """The whole task as JSON, without what is empty: what the journal keeps of a beginning or an end."""
-    values = {name: plain(getattr(task, name)) for name in (*FIELDS, "modified", "extra", "text")}
+    values = {name: plain(getattr(task, name)) for name in (*FIELDS, *_RECORDS, "modified", "extra", "text")}
     return {name: value for name, value in values.items() if value not in (None, "", [], {})}

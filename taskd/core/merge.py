@@ -81,7 +81,7 @@ def ordered(base: Sequence[object], index: Sequence[object], file: Sequence[obje
     plain = scalar(base, index, file)
     if not plain.clash or max(len(base), len(index), len(file)) > LIST_LIMIT:
         return plain
-    ours, theirs = _slots(base, index), _slots(base, file)
+    ours, theirs = slots(base, index), slots(base, file)
     places = zip(_resting(base), ours, theirs, strict=True)
     merged = [scalar(*place) for place in places]
     if any(place.clash for place in merged):
@@ -98,16 +98,16 @@ def _resting(base: Sequence[object]) -> list[Slot]:
     return slots
 
 
-def _slots(base: Sequence[object], new: Sequence[object]) -> list[Slot]:
+def slots(base: Sequence[object], new: Sequence[object]) -> list[Slot]:
     """What stands in each slot of the base afterwards."""
-    slots = _resting(base)
+    placed = _resting(base)
     before, after = [repr(item) for item in base], [repr(item) for item in new]
     for tag, start, end, first, last in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if tag == "equal":
             continue
         news = list(new[first:last])
         for place in range(start, end):
-            slots[2 * place + 1] = tuple(news[:1])
+            placed[2 * place + 1] = tuple(news[:1])
             news = news[1:]
-        slots[2 * end] = tuple(news)
-    return slots
+        placed[2 * end] = tuple(news)
+    return placed

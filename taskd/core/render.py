@@ -132,6 +132,8 @@ def change_line(field: str, old: object, new: object) -> str:
     """One change in few words, for a commit's subject."""
     if field == "*":
         return "deleted" if new is None else "added"
+    if field == "conflict" and isinstance(old, dict) and "field" in old:
+        return f"conflict about {_word(old['field'])} settled"
     if field == "claim":
         return "released" if new is None else "claimed"
     if field in ("body", "text") or isinstance(old, (list, dict)) or isinstance(new, (list, dict)):

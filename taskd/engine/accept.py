@@ -7,6 +7,7 @@ from typing import Final
 
 from taskd.core.change import changes, snapshot
 from taskd.core.task import Status, Task
+from taskd.engine.records import bring_back, obituary
 from taskd.engine.site import MIRROR, REPLICAS
 from taskd.store.base import Conflict, Entry, Txn
 
@@ -31,7 +32,7 @@ def accept(txn: Txn, old: Task | None, versions: tuple[Task, ...], origin: Origi
     """
     entries, before = list[Entry](), old
     for version in versions:
-        entries += _entries(before, version, origin, now)
+        entries += _entries(txn, before, version, origin, now)
         before = version
     last = versions[-1]
     if last.deleted_at and old is not None and not old.deleted_at:
@@ -41,6 +42,8 @@ def accept(txn: Txn, old: Task | None, versions: tuple[Task, ...], origin: Origi
     revision = 1 if old is None else old.revision + 1
     head = replace(last, revision=revision, updated_at=now, created_at=old.created_at if old else now)
     txn.put(head, old)
+    if old is not None and old.deleted_at and not head.deleted_at:
+        bring_back(txn, head.id)
     txn.record([replace(entry, revision=revision) for entry in entries])
     touched = [head.id, *_affected(txn, old, head)]
     txn.enqueue(REPLICAS, touched)
@@ -70,7 +73,7 @@ def settled(conflict: Conflict, answer: object, origin: Origin, now: str) -> Ent
     )
 
 
-def _entries(old: Task | None, new: Task, origin: Origin, now: str) -> list[Entry]:
+def _entries(txn: Txn, old: Task | None, new: Task, origin: Origin, now: str) -> list[Entry]:
     def entry(field: str, before: object, after: object) -> Entry:
         return Entry(
             new.id, field, before, after, now, origin.actor, origin.session, origin.worktree, origin.cause
@@ -79,7 +82,7 @@ def _entries(old: Task | None, new: Task, origin: Origin, now: str) -> list[Entr
     if old is None:
         return [entry("*", None, snapshot(new))]
     if new.deleted_at and not old.deleted_at:
-        return [entry("*", snapshot(old), None)]
+        return [entry("*", obituary(txn, old), None)]
     if old.deleted_at and not new.deleted_at:
         return [entry("*", None, snapshot(new))]
     found = [entry(change.field, change.old, change.new) for change in changes(old, new)]

@@ -14,6 +14,7 @@ from taskd.core.reconcile import with_authored
 from taskd.core.task import Task
 from taskd.core.texts import text_hash
 from taskd.engine.desk import Desk
+from taskd.engine.writeback import is_removed
 from taskd.errors import BadValue, Cycle, DocumentError, IdTaken, NotFound, Refused, Uneditable
 
 SUFFIX_LENGTH: Final = 4  # hex digits; two tasks of one name at one moment still differ
@@ -79,12 +80,21 @@ def drop_edge(desk: Desk, p: wire.Edge) -> object:
 
 
 def remove_task(desk: Desk, p: wire.Remove) -> object:
-    """Delete a task: a tombstone stays, its id is never used again, `restore` brings it back."""
+    """Delete a task: a tombstone stays, its id is never used again, `restore` brings it back.
+
+    `files` are those that stay, where taskd does not write: they do not bring it back by being there.
+    """
     task = desk.find_own(p.id, force=p.force)
     now = desk.txn.now()
     told = desk.tell(task.id)
+    files = [
+        {"worktree": base.worktree, "path": base.path, "state": "differs"}
+        for base in desk.txn.bases_of(task.id)
+        if (place := desk.site.places.get(base.worktree)) is not None
+        and not is_removed(desk.site, place, base.path)
+    ]
     desk.accept(task, replace(task, deleted_at=now, claim=None), forced=p.force)
-    return {**told, "deleted_at": now, "claim": None}
+    return {**told, "deleted_at": now, "claim": None, "files": files, "conflicts": 0}
 
 
 def restore_task(desk: Desk, p: wire.Remove) -> object:

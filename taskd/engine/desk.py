@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -92,8 +93,14 @@ class Desk:
         """The JSON shape of many tasks, without records and files."""
         ids = [task.id for task in tasks]
         blockers, dependents = self.txn.blockers(ids), self.txn.dependents(ids)
+        conflicts = Counter(conflict.task for conflict in self.txn.conflicts())
         return [
-            task_data(self._without_lapsed(task), blocked_by=blockers[task.id], blocks=dependents[task.id])
+            {
+                **task_data(
+                    self._without_lapsed(task), blocked_by=blockers[task.id], blocks=dependents[task.id]
+                ),
+                "conflicts": conflicts[task.id],
+            }
             for task in tasks
         ]
 

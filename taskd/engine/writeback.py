@@ -275,6 +275,12 @@ def _unwritable(txn: Txn, write: Write) -> Problem:
     return Problem(write.place.key, write.path, None, reason, remedy, write.task, since=txn.now())
 
 
+def is_removed(site: Site, place: Place, path: str) -> bool:
+    """Whether errands remove the replica at this path when its task is deleted."""
+    runtime_only = site.rules.propagate == "runtime" and place.key != WORKSPACE
+    return is_written_back(site, place, path) and not runtime_only
+
+
 def is_target(site: Site, place: Place) -> bool:
     """Whether live state is written to a place at all."""
     return any(place.key == target.key for target in _targets(site)) and site.rules.propagate == "all"

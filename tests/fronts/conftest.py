@@ -13,7 +13,7 @@ import pytest
 
 pytest.register_assert_rewrite("tests.system.project")
 
-from taskd.cli import process, verbs, work  # noqa: E402, F401 - they register themselves
+from taskd.cli import answers, process, verbs, work  # noqa: E402, F401 - they register themselves
 from taskd.cli.app import run_command  # noqa: E402 - rewritten first
 from taskd.cli.session import Session, Terminal  # noqa: E402 - rewritten first
 from tests.system.project import Project, make_project  # noqa: E402 - rewritten first

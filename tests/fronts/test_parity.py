@@ -245,7 +245,7 @@ def test_every_verb_answers_alike(twins: tuple[Twin, Twin]) -> None:
 
 def test_steps_are_the_verbs() -> None:
     """No verb about tasks is left out of the comparison."""
-    from taskd.cli import process, verbs, work  # noqa: F401, PLC0415 - they register themselves
+    from taskd.cli import answers, process, verbs, work  # noqa: F401, PLC0415 - they register themselves
     from taskd.cli.app import taskd  # noqa: PLC0415 - as above
 
     here_only = {"init", "uninit", "daemon", "service", "demo"}
