@@ -57,20 +57,24 @@ def test_s31_both_versions_are_kept_and_shown(bench: Bench) -> None:
 
     listed = [bench.call("conflicts", id=word).data for word in (None, "a", str(conflict.id))]
 
-    assert listed == [
-        [
-            {
-                "id": conflict.id,
-                "task": "a",
-                "field": "priority",
-                "base": "medium",
-                "index": "high",
-                "file": "low",
-                "worktree": "alpha",
-                "since": NOON,
-            }
+    assert (
+        listed
+        == [
+            [
+                {
+                    "id": conflict.id,
+                    "task": "a",
+                    "field": "priority",
+                    "base": "medium",
+                    "index": "high",
+                    "file": "low",
+                    "worktree": "alpha",
+                    "since": NOON,
+                }
+            ]
         ]
-    ] * 3
+        * 3
+    )
     assert bench.task("a").priority == "high"
     assert error(bench.call("conflicts", id="nobody")) == (4, "not-found")
 
