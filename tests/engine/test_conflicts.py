@@ -30,7 +30,7 @@ def error(reply: wire.Reply) -> tuple[object, object]:
     return reply.error["exit"], reply.error["code"]
 
 
-def resolve(bench: Bench, id: str, take: str, **more: Any) -> wire.Reply:
+def resolve(bench: Bench, id: str, take: str, **more: Any) -> wire.Reply:  # noqa: ANN401 - parameters
     """Settle a conflict from the main worktree."""
     reply = bench.call("resolve", "carol", id=id, take=take, **more)
     assert reply.error is None, reply.error
@@ -52,7 +52,7 @@ def is_whole(bench: Bench) -> bool:
 
 
 def test_s31_both_versions_are_kept_and_shown(bench: Bench) -> None:
-    """S-31: two worktrees set one field; the first stands, the other is one command away, by whatever name."""
+    """S-31: two worktrees set one field; the first stands, the other is one command away."""
     (conflict,) = clash(bench, {"priority": "high"}, {"priority": "low"}, priority="medium")
 
     listed = [bench.call("conflicts", id=word).data for word in (None, "a", str(conflict.id))]

@@ -30,7 +30,7 @@ def hold(bench: Bench) -> Hold:
     return found
 
 
-def answer(bench: Bench, op: str, number: int, **more: object) -> Any:  # noqa: ANN401 - JSON
+def answer(bench: Bench, op: str, number: int, **more: Any) -> Any:  # noqa: ANN401 - JSON
     """What a person's word comes to."""
     reply = bench.call(f"holds.{op}", "carol", number=number, **more)
     assert reply.error is None, reply.error
@@ -38,7 +38,7 @@ def answer(bench: Bench, op: str, number: int, **more: object) -> Any:  # noqa: 
 
 
 def test_a_hold_is_accepted(bench: Bench) -> None:
-    """Accepted, the tasks are deleted with tombstones, in the name of who said so, and their files go again."""
+    """Accepted, the tasks are deleted with tombstones, by whoever said so, and their files go again."""
     held = hold(bench)
     told = answer(bench, "accept", held.id)
     bench.write_back()

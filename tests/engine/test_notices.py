@@ -37,7 +37,7 @@ def put_back(bench: Bench, text: str, key: str = "alpha") -> None:
         )
 
 
-def take(bench: Bench, key: str = "alpha", **more: Any) -> dict[str, Any]:
+def take(bench: Bench, key: str = "alpha", **more: Any) -> dict[str, Any]:  # noqa: ANN401 - parameters
     """The task after a file was taken."""
     reply = bench.call("take", "carol", id="a", worktree=key, **more)
     assert isinstance(reply.data, dict), reply.error
@@ -64,7 +64,7 @@ def test_notices_are_listed_by_themselves(tracked: Bench) -> None:
 
 
 def test_a_file_that_is_taken_speaks(tracked: Bench) -> None:
-    """Everything it says differently is the caller's change; the notice goes, and git's file is not touched."""
+    """All it says differently is the caller's change; the notice goes, git's file is not touched."""
     text = document("a", "Older", body="Old body.\n", priority="medium", tags="[x]")
     put_back(tracked, text)
     told = take(tracked)

@@ -106,7 +106,7 @@ def test_s12_dying_while_a_task_is_deleted(bench: Bench) -> None:
 
 @pytest.mark.parametrize("id", ["a", "old"])
 def test_s09_an_id_is_never_handed_out_again(bench: Bench, id: str) -> None:
-    """S-09: neither a deleted task's id nor its former name can be had again, asked for or made from a name."""
+    """S-09: neither a deleted task's id nor its former name can be had again, asked for or made."""
     bench.put("a.md", document("old"))
     bench.put("a.md", document("a", "Old"))
     bench.call("rm", id="a")
