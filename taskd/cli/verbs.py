@@ -258,10 +258,12 @@ def sync(session: Session, timeout: float) -> Shown:
     data = session.call("sync", wire.Sync(timeout))
     found = session.call("problems") if data["problems"] else []
     shown = {**data, "problems": found}
-    noun = "problem" if len(found) == 1 else "problems"
-    remarks = [f"{len(found)} {noun}; see `taskd problems`"] if found else []
-    remarks += [
-        f"{data[kind]} {kind} open; see `taskd {kind}`" for kind in ("conflicts", "holds") if data[kind]
-    ]
+    remarks = [f"{_counted(len(found), 'problems')}; see `taskd problems`"] if found else []
+    waiting = [kind for kind in ("conflicts", "holds") if data[kind]]
+    remarks += [f"{_counted(data[kind], kind)} open; see `taskd {kind}`" for kind in waiting]
     told = f"in step: {data['tasks']} tasks, worktrees {', '.join(data['worktrees'])}\n"
     return Shown("sync", shown, lambda _: told, code=1 if data["duplicates"] else 0, remarks=tuple(remarks))
+
+
+def _counted(count: int, nouns: str) -> str:
+    return f"{count} {nouns.removesuffix('s') if count == 1 else nouns}"
