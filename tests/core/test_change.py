@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 from taskd.core.change import Change, changes, plain, snapshot
-from taskd.core.task import Claim, Criterion, Note, Status, Task
+from taskd.core.task import Claim, Criterion, Note, PrivateNote, Status, Task
 
 TASK = Task(id="a", name="a", file="a.md", tags=("x",), extra={"team": "red", "old": "1"})
 
@@ -53,7 +53,8 @@ def test_values_are_json() -> None:
 
 def test_a_snapshot_has_everything_that_is_said() -> None:
     """A beginning or an end is journaled whole, zero hours included; what is empty is left out."""
-    task = replace(TASK, estimate=0.0, text="f00", depends_on=("b",), modified="2026-01-01")
+    known = replace(TASK, estimate=0.0, text="f00", depends_on=("b",), modified="2026-01-01")
+    task = replace(known, notes=(Note("t", "bob", "look"),), private_notes=(PrivateNote("t", "bob", "no"),))
 
     assert snapshot(task) == {
         "id": "a",
@@ -66,4 +67,5 @@ def test_a_snapshot_has_everything_that_is_said() -> None:
         "extra": {"team": "red", "old": "1"},
         "text": "f00",
         "modified": "2026-01-01",
+        "notes": [{"at": "t", "by": "bob", "text": "look"}],
     }

@@ -140,6 +140,8 @@ def test_a_task_lies_on_the_branch_by_its_id(file: str, path: str) -> None:
         ("tags", [], ["a"], "tags changed"),
         ("team", {"a": "b"}, None, "team changed"),
         ("body", "a", "b", "body changed"),
+        ("conflict", {"field": "risk", "file": "low"}, {"take": "index"}, "conflict about risk settled"),
+        ("conflict", {"x": "y"}, "z", "conflict changed"),
     ],
 )
 def test_a_change_is_told_in_few_words(field: str, old: object, new: object, line: str) -> None:

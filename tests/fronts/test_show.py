@@ -184,11 +184,26 @@ def test_history() -> None:
     assert "2026-01-02 03:04:05  x" in show.history_list([NEWS], PLAIN)
 
 
+def test_history_of_a_conflict() -> None:
+    """A conflict settled is told with its field, both values and what was taken; or that its task went."""
+    row = {**NEWS, "field": "conflict", "old": {"field": "risk", "index": "high", "file": "low"}}
+    told = [
+        show.history_list([{**row, "new": new}], PIPED) for new in ({"take": "file", "value": "low"}, None)
+    ]
+
+    assert [line.split("\t")[3:5] for line in told] == [
+        ["conflict: risk", "index high, file low → file"],
+        ["conflict: risk", "index high, file low → deleted"],
+    ]
+    assert "conflict\ta → b" in show.history_list([{**row, "old": "a", "new": "b"}], PIPED)
+
+
 def test_problems() -> None:
     """A problem says where, what, and what mends it."""
     row = {"worktree": "main", "path": "a.md", "line": 3, "reason": "two ids", "remedy": "give it another"}
 
     assert show.problem_list([row], PLAIN) == "main: a.md:3\n  two ids\n  → give it another\n"
+    assert show.problem_list([], PLAIN, "no notices") == "no notices\n"
     assert show.problem_list([{**row, "line": None}], PIPED) == "main\ta.md\t\ttwo ids\tgive it another\n"
 
 
