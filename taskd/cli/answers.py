@@ -90,17 +90,15 @@ def conflicts(session: Session, id_: str | None) -> Shown:
 @taskd.command(
     "resolve",
     examples=(
-        "taskd resolve 3 --take file               what the file said goes in",
+        "taskd resolve 3 --take file                  what the file said goes in",
         "taskd resolve parser priority --take index   what the index says stands",
-        "taskd resolve parser body --take @new.md  another value, here from a file",
+        "taskd resolve parser body --take @new.md     another value, here from a file",
     ),
     epilog="TEXT can be `@FILE`, or `@-` for standard input; what is not taken stays in `taskd history`.",
 )
 @click.argument("id_", metavar="N|ID")
 @click.argument("field", metavar="[FIELD]", required=False)
-@click.option(
-    "--take", "take_", required=True, metavar="index|file|TEXT", help="What is to stand; `@FILE`, `@-`."
-)
+@click.option("--take", "take_", required=True, metavar="index|file|TEXT", help="What is to stand.")
 @force_option
 @pass_session
 def resolve(session: Session, /, id_: str, field: str | None, take_: str, *, force: bool) -> Shown:

@@ -9,15 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
-from typing import Final
 
-from taskd.core.authored import BODY_KEY, authored
+from taskd.core.authored import authored
 from taskd.core.document import Document, edit_all, read
 from taskd.core.fields import FIELDS, Merge
 from taskd.errors import Uneditable
-
-#: what no document changes, and the one unknown key that goes by another name here
-_FIXED: Final = ("id", BODY_KEY)
 
 
 def nearest(document: Document, candidates: Sequence[Document]) -> int:
@@ -50,7 +46,7 @@ def silenced(
     versions = [authored(version, id) for version in known]
     names = dict.fromkeys((*before, *said))
     wanted = {name: _news_of(name, said.get(name), before.get(name), versions) for name in names}
-    old = {name: value for name, value in wanted.items() if value != said.get(name) and name not in _FIXED}
+    old = {name: value for name, value in wanted.items() if value != said.get(name) and name != "id"}
     if not old:
         return document, ()
     try:

@@ -12,7 +12,9 @@ from taskd.core.plan import Context, Head, Plan, Refusal
 from taskd.core.reconcile import reconcile
 from taskd.core.render import replica_text
 from taskd.core.request import without_request
+from taskd.core.statusline import with_status
 from taskd.core.task import Status, Task
+from taskd.core.texts import text_hash
 from taskd.engine.callers import demand_heard
 from taskd.engine.desk import Desk
 from taskd.engine.site import Place
@@ -32,7 +34,7 @@ def take_file(desk: Desk, p: wire.Take) -> object:
     """
     task = desk.find_own(p.id, force=p.force)
     place, base = _replica(desk, task, p.worktree)
-    plan = _planned(desk, task, read(demand_heard(desk.txn, place, base)))
+    plan = _planned(desk, task, read(_said(desk, task, base, demand_heard(desk.txn, place, base))))
     new = _carried_in(desk, task, plan, place, force=p.force)
     _drop_notices(desk, base)
     return {**desk.tell(new.id), "refused": [asdict(refusal) for refusal in plan.refusals]}
@@ -48,6 +50,25 @@ def _replica(desk: Desk, task: Task, worktree: str) -> tuple[Place, Base]:
             return place, base
     remedy = f"`taskd show {task.id}` lists its files"
     raise Missing(reason=f"{task.id} has no file in {worktree}", remedy=remedy)
+
+
+def _said(desk: Desk, task: Task, base: Base, text: bytes) -> bytes:
+    """What the file said that was not taken: taskd may have written the head over it since."""
+    here = [p for p in desk.txn.problems(base.worktree) if (p.path, p.kind) == (base.path, "notice")]
+    ours = _written_since(desk, task, here[-1].since) if here else set()
+    if base.text not in ours:
+        return text
+    heard = [hash for hash in desk.txn.carried(base.worktree, base.path) if hash not in ours]
+    return desk.txn.text(heard[-1]) if heard else text
+
+
+def _written_since(desk: Desk, task: Task, since: str) -> set[str | None]:
+    """The hashes of all that taskd may have written into replicas of a task since a moment."""
+    later = [entry.revision for entry in desk.txn.journal(task.id) if entry.at > since]
+    versions = range(min(later, default=task.revision + 1) - 1, task.revision + 1)
+    hashes = {hash for number in versions if (hash := desk.txn.head(task.id, number)) is not None}
+    texts = [desk.txn.text(hash) for hash in hashes | {task.text}]
+    return {text_hash(with_status(text, status)) for text in texts for status in Status}
 
 
 def _planned(desk: Desk, task: Task, document: Document | None) -> Plan:

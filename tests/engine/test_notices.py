@@ -28,9 +28,11 @@ def tracked(make_bench: Callable[..., Bench]) -> Bench:
 def put_back(bench: Bench, text: str, key: str = "alpha") -> None:
     """Git put an old text into a worktree: it is the base there, said nothing, and is listed."""
     file = bench.save("a.md", text, key)
+    tracked = bench.git(file.parent, "ls-files", "a.md")
+    head = bench.git(file.parent, "rev-parse", "HEAD").strip() if tracked else None
     with bench.db.write() as txn:
         txn.keep(text.encode())
-        txn.put_base(Base(key, "a.md", "a", text_hash(file.read_bytes()), None))
+        txn.put_base(Base(key, "a.md", "a", text_hash(file.read_bytes()), None, head))
         reason, remedy = "git put back an older version", f"`taskd take a --from {key}` takes it"
         txn.put_problems(
             key, "a.md", [Problem(key, "a.md", None, reason, remedy, "a", kind="notice", since=NOON)]
@@ -216,3 +218,40 @@ def test_other_rows_of_the_file_stay(tracked: Bench) -> None:
 
     assert tracked.problems("notice") == []
     assert [replace(row, since=NOON) for row in tracked.problems("refusal")] == [other]
+
+
+def test_what_a_stash_put_back_is_taken(tracked: Bench) -> None:
+    """Git puts the committed text back into a file: it says nothing, is listed, and speaks when asked to."""
+    alpha = tracked.top.parent / "alpha"
+    tracked.put("a.md", document("a", priority="low", team="blue"), "alpha")
+    tracked.git(alpha, "stash", "-q")
+    tracked.settle()
+    before = dict(tracked.task("a").extra)
+    (notice,) = tracked.problems("notice")
+    told = take(tracked)
+
+    assert (before, "`taskd take a --from alpha`" in notice.remedy) == ({"team": "blue"}, True)
+    assert (told["name"], told["priority"], told["extra"]) == ("A", "low", {"team": "red"})
+    assert (tracked.problems("notice"), tracked.conflicts()) == ([], [])
+
+
+def test_what_was_written_over_is_taken(bench: Bench) -> None:
+    """In the shared layout the head stands in the file again at once; what it said is taken all the same."""
+    bench.add_worktree("alpha")
+    bench.put("a.md", document("a", "Old", priority="low"))
+    bench.write_back()
+    bench.put("a.md", document("a", "New", priority="low"))
+    bench.write_back()
+    bench.put("a.md", document("a", "Old", priority="low"), "alpha")  # from an editor that had it open
+    bench.write_back()
+    bench.times.pass_by(1)
+    bench.call("set", id="a", values={"priority": "high"})
+    bench.call("status", id="a", status="in-progress")
+    bench.settle()
+    (notice,) = bench.problems("notice")
+    stands = bench.text("a.md", "alpha") or ""
+    told = take(bench, notice.worktree)
+
+    assert all(line in stands for line in ("name: New", "priority: high", "status: in-progress"))
+    assert (told["name"], told["priority"], told["status"]) == ("Old", "low", "in-progress")
+    assert (bench.problems("notice"), bench.conflicts()) == ([], [])
