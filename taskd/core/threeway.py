@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from taskd.core import merge
-from taskd.core.authored import BODY_KEY, unread, with_authored
+from taskd.core.authored import unread, with_authored
 from taskd.core.document import Document, edit, edit_all
 from taskd.core.edits import reading_of
-from taskd.core.fields import KEYS
+from taskd.core.fields import KEYS, NAMESAKES
 from taskd.core.guard import line_end, line_start
 from taskd.core.merge import LineMerger
 from taskd.core.plan import IGNORE, TEXT, Context, Head
@@ -107,7 +107,7 @@ def _by_fields(sides: _Sides, id: str, mergers: Mergers) -> tuple[bytes, bool] |
     head = Head(with_authored(created, ours), ours.text)
     plan = reconcile(base, theirs, head, _context(with_seams(mergers.weaving, sides.all)), id)
     clashing = tuple(clash.field for clash in plan.clashes if clash.field != TEXT)  # see _has_comments
-    if BODY_KEY in clashing:  # no edit knows that key
+    if not NAMESAKES.keys().isdisjoint(clashing):  # their lines go by another name than their fields
         return None
     try:
         text = edit_all(plan.text, _kept_by_index(base, ours, theirs))

@@ -260,6 +260,12 @@ NOTE = changed(BASE, "team: red → note: |\n  one\n\n  two\n\n  three")
             id="a key called body",
         ),
         pytest.param(
+            BASE,
+            changed(BASE, "team: red → text: red"),
+            changed(BASE, "team: red → text: blue"),
+            id="a key called text",
+        ),
+        pytest.param(
             BRACES, changed(BRACES, "red → blue"), changed(BRACES, "team: red,  → "), id="between braces"
         ),
         pytest.param(
