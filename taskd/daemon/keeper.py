@@ -271,7 +271,7 @@ class Keeper:
             self.log.warning("watch.limited", reason=complaint)
         self._complaints = complaints
         self._look_around()
-        for key, path in self.engine.take_merged():
+        for key, path in self.engine.gates.take_merged():
             self.touches.remember(key, path, now)
         if self.engine.lingering:
             with self.engine.working():

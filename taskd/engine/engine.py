@@ -21,15 +21,14 @@ from taskd.engine import absence, ingest, mirror, recover, troubles, writeback
 from taskd.engine.callers import Authored, Owed
 from taskd.engine.coordination import sweep_leases
 from taskd.engine.desk import Desk
+from taskd.engine.gates import Gates
 from taskd.engine.operations import Operation, operation
 from taskd.engine.site import MIRROR, REPLICAS, WORKSPACE, Place, Site, main_first
 from taskd.engine.taker import Ingested
-from taskd.engine.touches import GATE_REST
 from taskd.errors import BranchMoved, GitFailed, StillGated, TaskdError
 from taskd.repo import crash, replicas
 from taskd.repo.branch import Branch
 from taskd.repo.lock import FileLock
-from taskd.repo.worktrees import gate_locks
 from taskd.store.base import Base, Stamp, Txn, View
 
 USER_KEPT: Final = 5.0  # seconds until a new `git config user.name` is known
@@ -61,12 +60,15 @@ class Engine:
     stuck: set[str] = field(default_factory=set)
     #: places that were made and given their files once
     _filled: set[tuple[Path, str]] = field(default_factory=set)
-    #: (place key, path) that git waits for somebody to merge, and when git had last run then
-    _unmerged: dict[tuple[str, str], int] = field(default_factory=dict)
     #: how many task files a place had when the first of those that are missed was
     _stood: dict[str, int] = field(default_factory=dict)
+    gates: Gates = field(init=False)
     _user: str | None = None
     _user_until: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Make the gates."""
+        self.gates = Gates(self.site, self.clock_ns)
 
     # -- taking in
 
@@ -102,14 +104,14 @@ class Engine:
         self._count_standing(place, [path for path in files if not os.path.lexists(place.root / path)])
         report = ingest.ingest(self.site, place, files, self.clock_ns())
         self.again |= {(place.key, path) for path in report.again}
-        self._await_merge(place, report.unmerged)
+        self.gates.await_merge(place, report.unmerged)
         self.stuck -= report.placed  # the file in the way is the task's own by now
         return report
 
     def decide_absence(self, place: Place, paths: Sequence[str]) -> list[str]:
         """What follows from files that stayed away; the ids deleted. Half-way in a merge nothing does yet."""
         if place.worktree is not None and self.site.history.under_way(place.worktree):
-            self._await_merge(place, paths)
+            self.gates.await_merge(place, paths)
             return []
         stood = self._stood.pop(place.key, None)
         deleted = absence.decide_absence(self.site, place, paths, self.clock_ns(), stood)
@@ -125,33 +127,9 @@ class Engine:
             if any(view.base(place.key, path) is not None for path in gone):
                 self._stood[place.key] = absence.count_tasks(view, place)
 
-    def _await_merge(self, place: Place, paths: Sequence[str]) -> None:
-        if place.worktree is not None:
-            now = self.site.history.last_command_ns(place.worktree)
-            self._unmerged |= {(place.key, path): now for path in paths}
-
-    def take_merged(self) -> list[tuple[str, str]]:
-        """Paths (by place) that waited for git to run again, and it has."""
-        found = list[tuple[str, str]]()
-        for (key, path), then in list(self._unmerged.items()):
-            tree = self.site.places[key].worktree if key in self.site.places else None
-            if tree is None or self.site.history.last_command_ns(tree) != then:
-                del self._unmerged[key, path]
-                found += [(key, path)] if tree is not None else []
-        return found
-
     def is_gated(self, place: Place) -> bool:
-        """Whether a git command is at work in the place's worktree, or was a moment ago.
-
-        A switch lets go of one lock before it takes the next: only after a rest is it over. That matters
-        where it may have written task files.
-        """
-        if place.worktree is None:
-            return False
-        if gate_locks(place.worktree.git_dir):
-            return True
-        ended = self.site.history.last_command_ns(place.worktree) if self.site.tracked(place) else 0
-        return 0 <= self.clock_ns() - ended < GATE_REST * 1e9
+        """Whether what is in a place has to wait."""
+        return self.gates.is_closed(place)
 
     # -- commands
 
@@ -326,7 +304,8 @@ class Engine:
         sighted = self.scan(place)
         if sighted.touched or sighted.absent:
             report = self.ingest(place, [*sighted.absent, *sighted.touched])
-            return replace(sighted, absent=report.absent)  # without what was only moved
+            sighted = replace(sighted, absent=report.absent)  # without what was only moved
+        self.gates.heard(place)
         return sighted
 
     def finish(self) -> None:
