@@ -76,7 +76,7 @@ def decide_absence(
     * Tracked layout: likewise in the main worktree, also by a commit that moved it forward; in another
       one only the last file of a task is its deletion.
     """
-    git = provenance.look(site, place, always=True) if site.rules.layout != SHARED else None
+    git = provenance.look(site, place, always=site.rules.layout != SHARED)
     with site.writing() as txn:
         gone = [base for path in paths if (base := _still_gone(place, txn, path, now_ns)) is not None]
         if not gone or not (place.key == WORKSPACE or site.is_standing(place)):
@@ -84,7 +84,7 @@ def decide_absence(
         if place.key == WORKSPACE:
             _put_back(txn, place, gone)
             return []
-        removed = [base for base in gone if _is_removed(site, place, base, git)]
+        removed = [base for base in gone if _is_removed(site, place, txn, base, git)]
         _let_go(site, txn, place, [base for base in gone if base not in removed])
         last = [base for base in removed if _is_deletion(site, place, txn, base)]
         suspicious = _is_suspicious(place, txn, last, len(removed), stood)
@@ -97,10 +97,12 @@ def decide_absence(
         return [_delete(txn, place, base) for base in last]
 
 
-def _is_removed(site: Site, place: Place, base: Base, git: Provenance | None) -> bool:
+def _is_removed(site: Site, place: Place, txn: Txn, base: Base, git: Provenance | None) -> bool:
     """Whether it was a person who took the file away."""
-    if git is None:
-        return site.rules.layout == SHARED and base.head is None
+    if git is None or (base.head is None and base.text and git.is_stashed(base, txn.text(base.text))):
+        return False
+    if site.rules.layout == SHARED:
+        return base.head is None
     forward = place.worktree is not None and place.worktree.is_main
     return git.removed_by_hand(base, forward=forward) and not git.is_left_out(base.path)
 

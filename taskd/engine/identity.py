@@ -62,6 +62,8 @@ class Finder:
                 reason = f"the id {id!r} belongs to {other.path} already"
                 raise DocumentError(reason, line, "give this file an `id` of its own, or delete the copy")
         if others:
+            for text in self.txn.carried(self.place.key, others[0].path):
+                self.txn.carry(self.place.key, item.path, text)
             self.txn.drop_base(self.place.key, others[0].path)
             self.txn.put_problems(self.place.key, others[0].path, [])
             return others[0]

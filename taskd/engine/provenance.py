@@ -9,18 +9,17 @@ may have been put there by git, one written later was not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from taskd.core.texts import text_hash
 from taskd.engine.site import History, Place, Site
 from taskd.repo import replicas
-from taskd.repo.history import Move
+from taskd.repo.history import Move, Written
 from taskd.repo.worktrees import MAIN, Worktree
 from taskd.store.base import Base
 
-CTIME: Final = 4  # in a reading's stamp
+MTIME, CTIME = 3, 4  # in a reading's stamp
 
 
 @dataclass(slots=True)
@@ -35,6 +34,7 @@ class Provenance:
     #: stage 0 while a command of several steps is under way
     staged: Mapping[str, str | None] | None = None
     _moves: Sequence[Move] | None = None
+    _entries: Mapping[str, Written] = field(default_factory=dict)
     _trees: dict[str, Mapping[str, str]] = field(default_factory=dict)
     #: (path, blob) → what git writes there for it
     _texts: dict[tuple[str, str], bytes] = field(default_factory=dict)
@@ -50,17 +50,22 @@ class Provenance:
         """Whether git has run since, or runs now: what was read meanwhile cannot be judged by this."""
         return bool(self.tracked) and self.last_command_ns != self.history.last_command_ns(self.worktree)
 
-    def prepare(self, readings: Iterable[replicas.Reading], bases: Mapping[str, Base | None]) -> None:
+    @property
+    def here(self) -> str | None:
+        """The commit whose files stand here: where its branch is, unless that was moved from elsewhere."""
+        return self.moves[-1].commit if self.moves else self.head
+
+    def prepare(self, readings: Sequence[replicas.Reading], bases: Mapping[str, Base | None]) -> None:
         """Ask git at once for every text that these readings will be held against."""
+        asked = [one.path for one in readings if one.path in self.tracked and bases.get(one.path)]
+        self._entries = self.history.written(self.worktree, asked)
         wanted = dict[str, str]()
         for reading in readings:
-            blob = self._blob_by_git(reading.path, bases.get(reading.path))
-            if blob is None:
-                continue
-            if self.history.is_blob(reading.text, blob):
-                self._texts[reading.path, blob] = reading.text
-            else:
-                wanted[reading.path] = blob
+            for blob in self._candidates(reading.path, bases.get(reading.path)):
+                if self.history.is_blob(reading.text, blob):
+                    self._texts[reading.path, blob] = reading.text
+                else:
+                    wanted[reading.path] = blob
         for path, text in self.history.texts(self.worktree, wanted).items():
             self._texts[path, wanted[path]] = text
 
@@ -68,21 +73,50 @@ class Provenance:
         """Whether git waits for somebody to merge the path."""
         return self.staged is not None and path in self.staged and self.staged[path] is None
 
-    def by_git(self, path: str, base: Base | None) -> bytes | None:
-        """What git last wrote at a path since the base was taken; None if it wrote nothing."""
-        blob = self._blob_by_git(path, base)
-        return None if blob is None else self._text(path, blob)
+    def by_git(self, path: str, text: bytes, base: Base | None) -> bytes | None:
+        """What git last wrote at a path since the base was taken; None if it wrote nothing.
+
+        That its index has another entry than then tells of a write that moved no HEAD; but where the file
+        still says just that, it may have been typed and staged.
+        """
+        moved, rewritten = self._blob_by_git(path, base), self._rewritten(path, base)
+        if moved is not None:
+            return self._text(path, moved)
+        found = None if rewritten is None else self._text(path, rewritten)
+        return None if found == text else found
+
+    def blob_at(self, path: str) -> str | None:
+        """What git has for a path now."""
+        if path not in self.tracked:
+            return None
+        if self.staged is not None:
+            return self.staged.get(path)
+        return self._tree(self.here).get(path) if self.here else None
 
     def may_be_gits(self, item: replicas.Reading, base: Base | None) -> bool:
         """Whether git may have put a text there that no move of HEAD tells of.
 
-        Not what was committed by hand since the base was taken, nor what was written after the last
-        command had ended.
+        Not what a commit by hand has brought since the base was taken, nor what was written after the last
+        command had ended. A file that was moved since has its old mtime still.
         """
-        if item.path not in self.tracked or not self.may_have_run_since(item):
+        path = item.path if base is None else base.path
+        written = item.stamp[CTIME if path == item.path else MTIME]
+        if path not in self.tracked or written > self.last_command_ns:
             return False
         since = self._since(base.head if base else None)
-        return not (since and since[-1].by_hand and self._stands_at(self.head, item))
+        if not since or not since[-1].by_hand or self.here is None:
+            return True
+        blob = self._tree(self.here).get(item.path)
+        is_new = blob is not None and blob != (base.blob if base else None)
+        return not (blob is not None and is_new and self._text(item.path, blob) == item.text)
+
+    def is_stashed(self, base: Base, text: bytes) -> bool:
+        """Whether an untracked file is away because git has stashed it."""
+        when, files = self.history.stashed(self.worktree)
+        blob = files.get(base.path)
+        if blob is None or base.seen_ns is None or when < base.seen_ns // 10**9:
+            return False
+        return self._text(base.path, blob) == text
 
     def may_have_run_since(self, item: replicas.Reading) -> bool:
         """Whether a command ended after the file was last written, and so may have written it."""
@@ -96,7 +130,7 @@ class Provenance:
         Else the one where this worktree's history parted from where it was, or from another worktree's
         that has the task; None without any.
         """
-        commit = self._last_by_git(base.head if base else None) or self.head
+        commit = self._last_by_git(base.head if base else None) or self.here
         if commit is None:
             return None
         for blob in self.history.versions(commit, path):
@@ -116,9 +150,10 @@ class Provenance:
         From the worktree though HEAD has it, or by a commit made here; with `forward` also by one that
         a merge or pull brought onto the branch that was checked out all the time.
         """
-        if self.head is None or self.staged is not None:
+        here = self.here
+        if here is None or self.staged is not None:
             return False
-        if base.head is None or base.path in self._tree(self.head):
+        if base.head is None or base.path in self._tree(here):
             return True
         if base.path not in self._tree(base.head):
             return False
@@ -126,7 +161,7 @@ class Provenance:
         if all(move.by_hand for move in since):
             return True
         straight = all(move.by_hand or move.is_forward for move in since)
-        return forward and straight and self.history.is_ancestor(base.head, self.head)
+        return forward and straight and self.history.is_ancestor(base.head, here)
 
     def is_left_out(self, path: str) -> bool:
         """Whether a sparse checkout keeps the path out of this worktree."""
@@ -134,37 +169,48 @@ class Provenance:
 
     # -- details
 
+    def _candidates(self, path: str, base: Base | None) -> set[str]:
+        found = (self._blob_by_git(path, base), self._rewritten(path, base))
+        return {blob for blob in found if blob is not None}
+
     def _blob_by_git(self, path: str, base: Base | None) -> str | None:
+        """What git brought by moving HEAD, or half-way in a command, unless it had that there before."""
         if path not in self.tracked:
             return None
         if self.staged is not None:
-            return self.staged.get(path)
-        commit = self._last_by_git(base.head if base else None)
-        return None if commit is None else self._tree(commit).get(path)
+            blob = self.staged.get(path)
+        else:
+            commit = self._last_by_git(base.head if base else None)
+            blob = None if commit is None else self._tree(commit).get(path)
+        same = base is not None and base.head is not None and blob == base.blob
+        return None if same else blob
+
+    def _rewritten(self, path: str, base: Base | None) -> str | None:
+        """What git wrote after the base was taken, by its index."""
+        entry = self._entries.get(path)
+        if entry is None or base is None or base.seen_ns is None or path not in self.tracked:
+            return None
+        return entry.blob if entry.mtime_ns > base.seen_ns else None
 
     def _last_by_git(self, since: str | None) -> str | None:
         """Where git last brought HEAD by itself after it stood on a commit; None if it did not."""
-        if since is not None and since == self.head:
+        if since is not None and since == self.here:
             return None
         moved = self._since(since)
         if not self.moves and since is None:  # no reflog: what is checked out was put there by git
-            return self.head
+            return self.here
         return next((move.commit for move in reversed(moved) if not move.by_hand), None)
 
     def _since(self, commit: str | None) -> Sequence[Move]:
         """The moves of HEAD after it last stood on a commit; all of them if it is not on record."""
-        if commit is not None and commit == self.head:
+        if commit is not None and commit == self.here:
             return ()
         for index in range(len(self.moves) - 1, -1, -1):
             if self.moves[index].commit == commit:
                 return self.moves[index + 1 :]
-        if commit is not None and self.head is not None:  # forgotten, or never kept: it was git
-            return (*self.moves, Move(self.head, ""))
+        if commit is not None and self.here is not None:  # forgotten, or never kept: it was git
+            return (*self.moves, Move(self.here, ""))
         return self.moves
-
-    def _stands_at(self, commit: str | None, item: replicas.Reading) -> bool:
-        blob = self._tree(commit).get(item.path) if commit else None
-        return blob is not None and self._text(item.path, blob) == item.text
 
     def _tree(self, commit: str) -> Mapping[str, str]:
         if commit not in self._trees:

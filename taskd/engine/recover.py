@@ -101,14 +101,15 @@ def _settle_base(txn: Txn, place: Place, intent: Intent, now_ns: int) -> bool:
     if isinstance(reading, replicas.Trouble):
         return True
     hash = text_hash(reading.text)
+    known = replace(base or Base(*where, None, None, None), task=intent.task, stamp=None)
     if hash == intent.wanted or not reading.text.strip(b"\0"):
         # Nothing but zeros is what a power cut leaves of a write that was not synced: written over again.
         txn.keep(reading.text)
-        txn.put_base(Base(*where, intent.task, hash, None))
+        txn.put_base(replace(known, text=hash))
     elif hash != intent.expected and intent.wanted is not None and intent.expected is not None:
         near = _nearer(reading.text, txn.text(intent.expected), txn.text(intent.wanted))
         chosen = intent.expected if near else intent.wanted
-        txn.put_base(Base(*where, intent.task, chosen, None))
+        txn.put_base(replace(known, text=chosen))
     elif base is not None:
         txn.put_base(replace(base, stamp=None))
     return hash != intent.expected

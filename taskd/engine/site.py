@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from taskd.core.claims import LEASE
 from taskd.errors import GitFailed
 from taskd.repo.git import Git
-from taskd.repo.history import Move
+from taskd.repo.history import Move, Written
 from taskd.repo.lock import FileLock
 from taskd.repo.worktrees import MAIN, Repository, Worktree, index_stamp, list_worktrees
 from taskd.store.base import TaskDatabase, Txn, WorktreeRow
@@ -60,6 +60,12 @@ class History(Protocol):
 
     def staged(self, worktree: Worktree) -> Mapping[str, str | None]:
         """The blob of every path in its index, None where it is unmerged."""
+
+    def written(self, worktree: Worktree, paths: Sequence[str]) -> Mapping[str, Written]:
+        """What git last wrote at some paths, by the index: blob and mtime."""
+
+    def stashed(self, worktree: Worktree) -> tuple[int, Mapping[str, str]]:
+        """When something was last stashed, and the blobs of untracked files in that."""
 
     def left_out(self, worktree: Worktree) -> frozenset[str]:
         """The paths a sparse checkout leaves out."""

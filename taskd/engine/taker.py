@@ -15,7 +15,7 @@ from taskd.core.texts import text_hash
 from taskd.engine.accept import Origin, accept
 from taskd.engine.identity import Finder
 from taskd.engine.listing import Listing
-from taskd.engine.provenance import Provenance
+from taskd.engine.provenance import CTIME, Provenance
 from taskd.engine.site import BRANCH, MIRROR, REPLICAS, WORKSPACE, Place, Site
 from taskd.errors import DocumentError, NotYet, TaskdError
 from taskd.repo import crash, replicas
@@ -110,7 +110,7 @@ class Taker:
             return
         id = self.finder.find_id(document, base, item)
         former = self.finder.find_former(id, document, base, item, by_hand=True)
-        self._settle(_Case(id, document, former, item))
+        self._settle(_Case(id, document, self._hear_moved(id, former, item), item))
 
     def _authored(self, text: bytes) -> bytes:
         return authored_text(text) if self.place.key == WORKSPACE else text
@@ -122,7 +122,7 @@ class Taker:
 
         What the file says beyond that is an edit. A text of git's that is no valid document is passed by.
         """
-        text = None if self.git is None else self.git.by_git(item.path, base)
+        text = None if self.git is None else self.git.by_git(item.path, item.text, base)
         if text is None or (base is not None and base.text == text_hash(text)):
             return base
         brought = replace(item, text=text)
@@ -142,6 +142,17 @@ class Taker:
             heard = replace(heard, stamp=None)
             self.txn.put_base(heard)
         return heard
+
+    def _hear_moved(self, id: str, former: Base | None, item: replicas.Reading) -> Base | None:
+        """Of a file that was moved by hand: what git had written at its old path before."""
+        if self.git is None or former is None or former.path == item.path:
+            return former
+        text = self.git.by_git(former.path, item.text, former)
+        document = None if text is None else _read_or_none(text)
+        if text is None or document is None or former.text == text_hash(text):
+            return former
+        self._settle_brought(_Case(id, document, former, replace(item, text=text)))
+        return self.txn.base(self.place.key, item.path)
 
     def _settle_brought(self, case: _Case) -> None:
         id, document, item = case.id, case.document, case.item
@@ -204,7 +215,7 @@ class Taker:
                 self._leave_deleted(head, item)
                 return
             head = self._lift_tombstone(head)
-        base, is_older = self._made_from(document, case.former)
+        base, is_older = self._made_from(case)
         if head is None:
             self._take_edit(None, base, case)
         elif known and base is None:
@@ -236,14 +247,15 @@ class Taker:
         """Whether git may have put an untracked file back where it had taken it: `stash --all` does."""
         return self.git is not None and not self.git.tracked and self.git.may_have_run_since(item)
 
-    def _made_from(self, document: Document, former: Base | None) -> tuple[Document | None, bool]:
+    def _made_from(self, case: _Case) -> tuple[Document | None, bool]:
         """The text an edit was made from, and whether it is that very text and an older one.
 
         An editor may still hold any text that the replica has carried since it was last saved by hand.
         """
+        document, former = case.document, case.former
         if former is None or former.text is None:
             return None, False
-        hashes = [*self.txn.carried(former.worktree, former.path), former.text]
+        hashes = [*self.txn.carried(self.place.key, case.item.path), former.text]
         texts = [self._authored(self.txn.text(hash)) for hash in hashes]
         found = [one for text in texts if (one := _read_or_none(text)) is not None]
         if not found:
@@ -368,16 +380,19 @@ class Taker:
             self.txn.carry(self.place.key, item.path, before.text)
         if self.place.key != WORKSPACE:
             self.txn.hear(id, hash)
-        self.txn.put_base(Base(self.place.key, item.path, id, hash, stamp_of(item), self._head_at(item.path)))
+        self.txn.put_base(self._stood(Base(self.place.key, item.path, id, hash, None), item))
 
-    def _head_at(self, path: str) -> str | None:
-        return self.git.head if self.git is not None and path in self.git.tracked else None
+    def _stood(self, base: Base, item: replicas.Reading) -> Base:
+        """The base with how the file and its worktree stand now."""
+        tracked = self.git is not None and item.path in self.git.tracked
+        head, blob = (self.git.here, self.git.blob_at(item.path)) if self.git and tracked else (None, None)
+        return replace(base, stamp=stamp_of(item), head=head, blob=blob, seen_ns=item.stamp[CTIME])
 
     # -- files that are no news, no tasks, or no good
 
     def _look_over(self, base: Base, item: replicas.Reading) -> None:
         """The file says what it said: only its age is noted, and that it is in order again."""
-        now = replace(base, stamp=stamp_of(item), head=self._head_at(item.path))
+        now = self._stood(base, item)
         if now != base:
             self.txn.put_base(now)
         self.listing.clear(item.path)

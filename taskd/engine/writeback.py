@@ -8,6 +8,7 @@ settles.
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -265,8 +266,8 @@ def _move_base(txn: Txn, write: Write) -> None:
     if before is not None and before.text not in (None, hash):
         txn.carry(write.place.key, write.path, before.text or "")
     # Written this instant, so its stamp proves nothing yet: the next scan looks at the text.
-    head = None if before is None else before.head
-    txn.put_base(Base(write.place.key, write.path, write.task, hash, None, head))
+    base = before or Base(write.place.key, write.path, None, None, None)
+    txn.put_base(replace(base, task=write.task, text=hash, stamp=None, seen_ns=time.time_ns()))
 
 
 def _unwritable(txn: Txn, write: Write) -> Problem:

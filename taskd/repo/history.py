@@ -7,9 +7,11 @@ throughout; texts are as git would check them out, filters and line ends include
 from __future__ import annotations
 
 import os
+import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from taskd.repo.commits import blob_id
@@ -24,6 +26,19 @@ SWITCHING: Final = ("checkout: ", "reset: ", "rebase")
 REFLOG_LIMIT: Final = 2000  # entries; who did more since the last look is taken to have been git
 VERSIONS_LIMIT: Final = 200  # commits of one path's history
 STAGED_FIELDS: Final = 3  # mode, object, stage
+
+
+#: blob, path, seconds and nanoseconds of an entry that is merged, as `ls-files --debug` shows it
+ENTRY: Final = re.compile(rb"\d{6} ([0-9a-f]+) 0\t([^\0]*)\0  ctime: .*\n  mtime: (\d+):(\d+)\n")
+NAMED_LIMIT: Final = 50  # paths; for more git lists the whole directory
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An entry of a worktree's index: its blob, and the mtime of the file when that was in it."""
+
+    blob: str
+    mtime_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +65,8 @@ class History:
     def __init__(self, git: Git, tasks_dir: str) -> None:
         """Ask through `git`; `tasks_dir` is relative to the top of a worktree."""
         self._git = git
+        #: the reflogs, by git dir, with what tells one state of theirs from the next
+        self._moves: dict[Path, tuple[object, tuple[Move, ...]]] = {}
         self._prefix = "" if tasks_dir in {"", "."} else tasks_dir.rstrip("/") + "/"
 
     def head(self, worktree: Worktree) -> str | None:
@@ -62,6 +79,13 @@ class History:
 
         The first is what the oldest entry came from, without a message, if there was something.
         """
+        stamp = _stamp(worktree.git_dir / "logs/HEAD")
+        known = self._moves.get(worktree.git_dir)
+        if known is None or stamp is None or known[0] != stamp:
+            known = self._moves[worktree.git_dir] = (stamp, self._ask_moves(worktree))
+        return known[1]
+
+    def _ask_moves(self, worktree: Worktree) -> tuple[Move, ...]:
         asked = ("log", "-g", f"--max-count={REFLOG_LIMIT}", "-z", "--format=%H %P%n%gs", "HEAD", "--")
         found = self._in(worktree, *asked, allow=(0, 128)).split(b"\0")
         entries = [os.fsdecode(entry).partition("\n") for entry in found if entry]
@@ -71,9 +95,8 @@ class History:
 
     def tree(self, commit: str) -> Mapping[str, str]:
         """The blob of every path below the tasks directory in a commit."""
-        listed = self._git.run("ls-tree", "-r", "-z", "--full-tree", commit, "--", self._prefix or ".").stdout
-        rows = (entry.partition(b"\t") for entry in listed.split(b"\0") if entry)
-        return {self._below(path): facts.split(b" ")[2].decode() for facts, _, path in rows}
+        asked = ("ls-tree", "-r", "-z", "--full-tree", commit, "--", self._prefix or ".")
+        return self._blobs(self._git.run(*asked).stdout)
 
     def staged(self, worktree: Worktree) -> Mapping[str, str | None]:
         """The blob of every path in a worktree's index; None for one that is not merged yet."""
@@ -85,6 +108,24 @@ class History:
             if len(parts) == STAGED_FIELDS:
                 found[self._below(path)] = parts[1] if parts[2] == "0" else None
         return found
+
+    def written(self, worktree: Worktree, paths: Sequence[str]) -> Mapping[str, Written]:
+        """What git itself last wrote at some paths, or found there unchanged, as its index remembers."""
+        asked = (
+            [self._prefix + path for path in paths] if len(paths) <= NAMED_LIMIT else [self._prefix or "."]
+        )
+        listed = self._in(worktree, "ls-files", "-s", "--debug", "-z", "--", *asked) if paths else b""
+        return {
+            self._below(path): Written(blob.decode(), int(seconds) * 10**9 + int(rest))
+            for blob, path, seconds, rest in ENTRY.findall(listed)
+        }
+
+    def stashed(self, worktree: Worktree) -> tuple[int, Mapping[str, str]]:
+        """When something was last stashed, in seconds, and the blobs of untracked files in that."""
+        told = self._git.text("log", "-1", "--format=%ct", "refs/stash", "--", allow=(0, 128))
+        asked = ("ls-tree", "-r", "-z", "--full-tree", "refs/stash^3", "--", self._prefix or ".")
+        found = self._in(worktree, *asked, allow=(0, 128)) if told else b""
+        return int(told or 0), self._blobs(found)
 
     def left_out(self, worktree: Worktree) -> frozenset[str]:
         """The paths that a sparse checkout keeps out of a worktree."""
@@ -160,5 +201,17 @@ class History:
     ) -> bytes:
         return self._git.run("-C", str(worktree.path), *arguments, stdin=stdin, allow=allow).stdout
 
+    def _blobs(self, listed: bytes) -> dict[str, str]:
+        rows = (entry.partition(b"\t") for entry in listed.split(b"\0") if entry)
+        return {self._below(path): facts.split(b" ")[2].decode() for facts, _, path in rows}
+
     def _below(self, path: bytes) -> str:
         return os.fsdecode(path).removeprefix(self._prefix)
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -43,7 +43,8 @@ class Base:
 
     `text` is the hash of that document (its bytes are kept under it). `stamp` is the last look at
     the file, whatever it held; None forces a fresh look. `task` is None for a file that is no task.
-    `head` is the commit the worktree stood on then, None where git does not track the file.
+    Where git tracks the file, `head` is the commit whose files stood in the worktree then and `blob` what
+    git had for the file. `seen_ns` is the ctime the file had, or when it was written.
     """
 
     worktree: str
@@ -52,6 +53,8 @@ class Base:
     text: str | None
     stamp: Stamp | None
     head: str | None = None
+    blob: str | None = None
+    seen_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,8 +169,11 @@ class SqliteTxn(SqliteView, Txn):
     def put_base(self, base: Base) -> None:
         """Set the base of one replica."""
         row = (base.worktree, base.path, base.task, base.text, stamp_text(base.stamp), base.head)
-        columns = "worktree, path, task, text, stamp, head"
-        self._run(f"INSERT OR REPLACE INTO bases ({columns}) VALUES (?, ?, ?, ?, ?, ?)", row)
+        columns = "worktree, path, task, text, stamp, head, blob, seen_ns"
+        holes = "?, ?, ?, ?, ?, ?, ?, ?"
+        self._run(
+            f"INSERT OR REPLACE INTO bases ({columns}) VALUES ({holes})", (*row, base.blob, base.seen_ns)
+        )
 
     def carry(self, worktree: str, path: str, text: str) -> None:
         """Note down what a replica carries."""

@@ -469,6 +469,110 @@ def test_untracked_files_that_a_stash_puts_back(bench: Bench) -> None:
     assert (risk(bench), bench.text("a.md")) == ("high", bench.text("a.md", "alpha"))
 
 
+def test_a_buffer_saved_under_another_name(bench: Bench) -> None:
+    """A stale buffer whose file is renamed at the same time is still held against what it was made from."""
+    bench.add_worktree("alpha")
+    bench.put("a.md", document("a", body=BODY, risk="low"))
+    bench.settle()
+    buffer = bench.text("a.md", "alpha") or ""
+    bench.edit("a.md", "risk: low", "risk: high")
+    bench.settle()
+    bench.save("a.md", buffer.replace("two", "TWO"), "alpha").rename(bench.file("b.md", "alpha"))
+    bench.settle()
+
+    assert (risk(bench), "TWO" in bench.task("a").body, bench.task("a").file) == ("high", True, "b.md")
+
+
+# -- several of these between two looks
+
+
+def test_an_edit_is_taken_back_while_a_command_waits(tracked: Bench) -> None:
+    """Half-way in a merge an undo typed by hand counts too: stage 0 is no news every time."""
+    set_risk(tracked, "low", "high", "alpha")
+    commit(tracked, "high", "alpha")
+    set_risk(tracked, "low", "medium")
+    commit(tracked, "medium")
+    tracked.settle()
+    tracked.git(tracked.top, "merge", "alpha", check=False)
+    tracked.edit("b.md", "risk: low", "risk: high")
+    tracked.settle()
+    tracked.edit("b.md", "risk: high", "risk: low")
+    tracked.settle()
+
+    assert tracked.task("b").risk == "low"
+
+
+def test_an_undo_after_a_merge_of_other_files(tracked: Bench) -> None:
+    """A merge that leaves a file alone wrote nothing there: what was typed before is its base."""
+    tracked.edit("b.md", "two", "TWO", "alpha")
+    commit(tracked, "b", "alpha")
+    set_risk(tracked, "low", "high")
+    tracked.settle()
+    run(tracked, "merge", "-q", "alpha")
+    set_risk(tracked, "high", "low")
+    tracked.settle()
+
+    assert risk(tracked) == "low"
+
+
+def test_an_edit_on_top_of_what_git_put_back(tracked: Bench) -> None:
+    """Edited again before anybody looked, a file that was reset takes nothing back but by what was typed."""
+    set_risk(tracked, "low", "high")
+    tracked.settle()
+    run(tracked, "reset", "-q", "--hard")
+    tracked.edit("a.md", "two", "TWO")
+    tracked.settle()
+
+    assert (risk(tracked), "TWO" in tracked.task("a").body) == ("high", True)
+
+
+def test_a_file_that_is_moved_after_git_put_it_back(tracked: Bench) -> None:
+    """A rename by hand of a file that was reset makes none of its old values news."""
+    set_risk(tracked, "low", "high")
+    tracked.settle()
+    run(tracked, "reset", "-q", "--hard")
+    tracked.file("a.md").rename(tracked.file("c.md"))
+    tracked.take("a.md", "c.md")
+
+    assert risk(tracked) == "high"
+
+
+def test_a_commit_of_other_files_after_a_reset(tracked: Bench) -> None:
+    """A commit made here is the hand's word only for the files it changes."""
+    set_risk(tracked, "low", "high")
+    tracked.settle()
+    run(tracked, "reset", "-q", "--hard")
+    (tracked.top / "README").write_text("x\n")
+    commit(tracked, "other")
+    tracked.settle()
+
+    assert risk(tracked) == "high"
+
+
+def test_a_branch_that_is_moved_from_another_worktree(tracked: Bench) -> None:
+    """Where another worktree moves the branch that is checked out here, git has written nothing here."""
+    run(tracked, "switch", "-q", "--ignore-other-worktrees", "main", key="alpha")
+    set_risk(tracked, "low", "high", "alpha")
+    commit(tracked, "high", "alpha")
+    tracked.settle()
+    tracked.edit("a.md", "two", "TWO")
+    tracked.settle()
+
+    assert (risk(tracked), "TWO" in tracked.task("a").body) == ("high", True)
+
+
+def test_a_new_file_that_is_stashed(tracked: Bench) -> None:
+    """A task whose only file git has put into a stash is not deleted."""
+    tracked.put("new.md", document("new"))
+    run(tracked, "stash", "-q", "-u")
+    with tracked.engine.working():
+        assert tracked.engine.decide_absence(tracked.place(), ["new.md"]) == []
+    run(tracked, "stash", "pop", "-q")
+    tracked.settle()
+
+    assert "new" in tracked.ids()
+
+
 # -- helpers
 
 

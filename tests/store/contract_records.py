@@ -150,7 +150,7 @@ class RecordContract:
     def test_base_comes_back(self, database: TaskDatabase, stamp: Stamp | None) -> None:
         """S-36: what a replica said comes back, with kernel numbers of any size."""
         bases = [
-            Base("w", "a.md", "a", "t" * 40, stamp, "c" * 40),
+            Base("w", "a.md", "a", "t" * 40, stamp, "c" * 40, "b" * 40, 2**62),
             Base("w", "ü/n.md", None, None, stamp),
         ]
         with database.write() as txn:

@@ -182,6 +182,8 @@ CREATE TABLE bases (
     text TEXT,
     stamp TEXT,
     head TEXT,
+    blob TEXT,
+    seen_ns INTEGER,
     PRIMARY KEY (worktree, path)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX bases_task ON bases (task) WHERE task IS NOT NULL;
