@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from taskd.core.authored import authored, authored_of
 from taskd.core.change import plain
 from taskd.core.document import Document, read
 from taskd.core.news import nearest, silenced
@@ -12,7 +13,7 @@ from taskd.core.reconcile import Context, Head, Plan, reconcile
 from taskd.core.render import authored_text, replica_text
 from taskd.core.task import Task
 from taskd.core.texts import text_hash
-from taskd.engine.accept import Origin, accept
+from taskd.engine.accept import Origin, accept, settled
 from taskd.engine.identity import Finder
 from taskd.engine.listing import Listing
 from taskd.engine.provenance import CTIME, Provenance
@@ -165,6 +166,7 @@ class Taker:
             self._leave_deleted(head, item)
         elif self.txn.known(id, text_hash(document.text)):
             self._rest(id, item)
+            self._settle_moot(head, case)
             self.listing.taken(item.path, id, document)
         else:
             self._merge_news(head, self._ancestor(id, case.former, item), case)
@@ -339,11 +341,27 @@ class Taker:
             if head is None:
                 self._announce_dependents(new.id)
         self._rest(new.id, item, by_hand=by_hand)
+        self._settle_moot(new, case)
         for clash in plan.clashes:
             values = (plain(clash.base), plain(clash.index), plain(clash.file))
             self.txn.put_conflict(Conflict(new.id, clash.field, self.place.key, *values, since=now))
         if text_hash(replica_text(plan.text, new)) != text_hash(item.text):
             self.txn.enqueue(REPLICAS, [new.id])
+
+    def _settle_moot(self, head: Task, case: _Case) -> None:
+        """End conflicts of a file that git tracks here when it says what the index says: merged meanwhile.
+
+        Of a file that taskd writes that would prove nothing.
+        """
+        if not self._is_tracked(case.item):
+            return
+        told, stands = authored(case.document, head.id), authored_of(head)
+        for row in self.txn.conflicts(head.id):
+            agrees = row.field in stands and plain(told.get(row.field)) == plain(stands[row.field])
+            if row.worktree == self.place.key and agrees:
+                answer = {"take": "index", "value": plain(stands[row.field])}
+                self.txn.record([settled(row, answer, self._git_origin(), self.txn.now())])
+                self.txn.drop_conflict(row.id)
 
     def _text_of(self, head: Task | None, plan: Plan) -> str:
         """The hash of the plan's text; that of the head's own if only the live status was shown in it."""

@@ -194,6 +194,22 @@ def test_what_a_pull_brings_over_an_index_that_moved_on(tracked: Bench) -> None:
     assert (risk(tracked), conflict.field, conflict.base, conflict.file) == ("high", "risk", "low", "medium")
 
 
+def test_a_conflict_that_git_merges_is_settled(tracked: Bench) -> None:
+    """S-31: a file that comes to say what the index says ends the conflict; the journal keeps its values."""
+    set_risk(tracked, "low", "high")
+    commit(tracked, "high")
+    tracked.settle()
+    set_risk(tracked, "low", "medium", "alpha")
+    commit(tracked, "medium", "alpha")
+    tracked.settle()
+    (conflict,) = tracked.conflicts()
+    run(tracked, "merge", "-q", "-X", "theirs", "--no-edit", "main", key="alpha")
+    tracked.settle()
+
+    assert (risk(tracked), conflict.file, tracked.conflicts()) == ("high", "medium", [])
+    assert "medium" in str(tracked.journal("a")[-1].old)
+
+
 def test_an_old_value_that_a_pull_brings_says_nothing(tracked: Bench) -> None:
     """S-02: of what git brings only news speaks: a value the task has had before is none."""
     outside = clone(tracked)
