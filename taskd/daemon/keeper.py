@@ -373,13 +373,10 @@ class Keeper:
 
     def _scan(self, place: Place) -> None:
         with self.engine.working():
-            sighted = self.engine.look_at(place)
-            if sighted is not None:
-                self.engine.fill_place(place)
-        if sighted is None:
-            self._scans.add(place.key)
-            return
-        if sighted.absent:
+            # the gate was asked, and a lock that is too old does not keep it closed
+            sighted = self.engine.look_at(place, patient=False)
+            self.engine.fill_place(place)
+        if sighted is not None and sighted.absent:
             self.absences.remember(place.key, sighted.absent, time.monotonic())
         self.last_scan = time.time()
         self.changed()

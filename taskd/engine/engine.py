@@ -297,9 +297,9 @@ class Engine:
 
     # -- everything at once, for a command without a daemon
 
-    def look_at(self, place: Place) -> Sighted | None:
-        """Scan and take in one place, unless git is at work there; None if it is."""
-        if self.is_gated(place):
+    def look_at(self, place: Place, *, patient: bool = True) -> Sighted | None:
+        """Scan and take in one place; None if it is `patient` and git is at work there."""
+        if patient and self.is_gated(place):
             return None
         sighted = self.scan(place)
         if sighted.touched or sighted.absent:

@@ -9,14 +9,17 @@ may have been put there by git, one written later was not.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from taskd.core.texts import text_hash
 from taskd.engine.site import History, Place, Site
+from taskd.engine.touches import GATE_CAP
 from taskd.repo import replicas
 from taskd.repo.history import Move, Written
-from taskd.repo.worktrees import MAIN, Worktree
+from taskd.repo.worktrees import MAIN, Worktree, gate_locks
 from taskd.store.base import Base
 
 MTIME, CTIME = 3, 4  # in a reading's stamp
@@ -48,7 +51,11 @@ class Provenance:
 
     def is_over(self) -> bool:
         """Whether git has run since, or runs now: what was read meanwhile cannot be judged by this."""
-        return bool(self.tracked) and self.last_command_ns != self.history.last_command_ns(self.worktree)
+        if not self.tracked:
+            return False
+        return is_at_work(self.worktree) or self.last_command_ns != self.history.last_command_ns(
+            self.worktree
+        )
 
     @property
     def here(self) -> str | None:
@@ -222,6 +229,15 @@ class Provenance:
             for found, text in self.history.texts(self.worktree, {path: blob}).items():
                 self._texts[found, blob] = text
         return self._texts.get((path, blob))
+
+
+def is_at_work(worktree: Worktree) -> bool:
+    """Whether a git command holds a lock there that is not left over from a dead one."""
+    for lock in gate_locks(worktree.git_dir):
+        with suppress(FileNotFoundError):
+            if time.time() - lock.stat().st_mtime < GATE_CAP:
+                return True
+    return False
 
 
 def look(site: Site, place: Place, *, always: bool = False) -> Provenance | None:
