@@ -61,14 +61,25 @@ def _news_of(name: str, said: object, before: object, versions: Sequence[dict[st
         return said
     had = [version.get(name) for version in versions]
     kind = FIELDS[name].merge if name in FIELDS else None
-    if kind is Merge.SET and isinstance(said, tuple):
-        known = {item for value in had if isinstance(value, tuple) for item in value}
-        old = before if isinstance(before, tuple) else ()
-        return tuple(item for item in said if item in old or item not in known)
     if kind is Merge.LINES:
         known_lines = {line for value in had for line in str(value).splitlines()}
         return _new_lines(str(before), str(said), known_lines)
-    return before if said in had else said
+    if said in had and kind is not Merge.SET:
+        return before
+    return _new_items(before, said, had) if isinstance(said, (list, tuple)) else said
+
+
+def _new_items(
+    before: object, said: list[object] | tuple[object, ...], had: Sequence[object]
+) -> list[object] | tuple[object, ...]:
+    """The items that were there before or that no version has had; what was taken out stays out."""
+    known = {repr(item) for value in had for item in _items(value)}  # an item may itself be a mapping
+    old = {repr(item) for item in _items(before)}
+    return type(said)(item for item in said if repr(item) in old or repr(item) not in known)
+
+
+def _items(value: object) -> Iterable[object]:
+    return value if isinstance(value, (list, tuple)) else ()
 
 
 def _new_lines(before: str, said: str, known: set[str]) -> str:

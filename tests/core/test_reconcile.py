@@ -457,3 +457,24 @@ def test_a_renamed_id_is_taken_from_the_file() -> None:
     plan = reconcile(document(TEXT), document(swap(("id: a", "id: z"))), renamed, context(), "z")
 
     assert (plan.task.id, plan.text, plan.clashes) == ("z", swap(("id: a", "id: z")), ())
+
+
+# -- what nobody typed here
+
+
+def test_what_git_brought_asks_for_nothing() -> None:
+    """A status in a document that git brought is neither granted nor refused; the rest is merged."""
+    base = swap(("id: a", "id: a\nstatus: pending"))
+    brought = swap(("pending", "completed"), ("low", "high"), text=base)
+
+    plan = merged(base, brought, base, brought=True)
+
+    assert (plan.task.status, plan.steps, plan.refusals) == (Status.PENDING, (), ())
+    assert (plan.task.risk, plan.text) == ("high", swap(("low", "high"), text=base))
+
+
+def test_what_git_brought_can_conflict() -> None:
+    """Changed here and brought differently from there: the index keeps its own, and both are told."""
+    plan = merged(swap(("low", "high")), swap(("low", "medium")), brought=True)
+
+    assert (plan.task.risk, plan.clashes) == ("high", (Clash("risk", "low", "high", "medium"),))

@@ -1,0 +1,251 @@
+"""Of what git brings only news speaks, and an edit is held against the text it was made from."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskd.core import news
+from taskd.core.document import Document, edit_all, read
+from taskd.core.news import nearest, silenced
+from taskd.core.task import Criterion
+from taskd.errors import Uneditable
+
+TEXT = b"""---
+id: a
+name: Alpha
+risk: low  # so far
+depends_on: [b]
+tags: [x]
+team: red
+links: [p]
+---
+one
+two
+three
+"""
+
+
+def document(*changes: tuple[str, str], text: bytes = TEXT) -> Document:
+    """The document, with words replaced."""
+    for old, new in changes:
+        assert old.encode() in text
+        text = text.replace(old.encode(), new.encode())
+    found = read(text)
+    assert found is not None
+    return found
+
+
+def heard(
+    brought: Document, *known: Document, ancestor: Document | None = None
+) -> tuple[Document, tuple[str, ...]]:
+    """What is left of a document and what is set back; the ancestor is a known version too."""
+    before = ancestor or document()
+    left, silent = silenced(brought, before, [before, *known], "a")
+    assert left is not None
+    return left, silent
+
+
+# -- what speaks
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("risk: low", "risk: high"),
+        ("depends_on: [b]", "depends_on: [b, c]"),
+        ("tags: [x]", "tags: []"),
+        ("team: red", "team: blue"),
+        ("team: red", "team: red\nzeta: 1"),
+        ("links: [p]", "links: [p, q]"),
+        ("two", "TWO"),
+        ("three\n", "three\nfour\n"),
+        ("two\n", ""),
+    ],
+)
+def test_what_nobody_has_said_speaks(old: str, new: str) -> None:
+    """A value, element, item or line that no version had is kept, byte for byte as git brought it."""
+    brought = document((old, new))
+
+    assert heard(brought) == (brought, ())
+
+
+def test_a_document_that_says_what_its_ancestor_says() -> None:
+    """Another comment or order of keys is no field, and so nothing to set back."""
+    brought = document(("  # so far", ""))
+
+    assert heard(brought, document(("low", "high"))) == (brought, ())
+
+
+# -- what has been said before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ("risk: low", "risk: high", "risk"),
+        ("name: Alpha", "name: Omega", "name"),
+        ("depends_on: [b]", "depends_on: [b, c]", "depends_on"),
+        ("tags: [x]", "tags: [x, y]", "tags"),
+        ("team: red", "team: blue", "team"),
+        ("team: red\n", "", "team"),
+        ("links: [p]", "links: [p, q]", "links"),
+        ("links: [p]", "links: {k: v}", "links"),
+        ("links: [p]", "links: [p, {k: v}]", "links"),
+        ("two", "TWO", "body"),
+        ("three\n", "three\nfour\n", "body"),
+    ],
+)
+def test_what_was_said_before_is_set_back(old: str, new: str, field: str) -> None:
+    """A value that any known version had says nothing: the field is as the ancestor has it."""
+    superseded = document((old, new))
+
+    left, silent = heard(superseded, superseded)
+
+    assert (left.values, left.extra) == (document().values, document().extra)
+    assert silent == (field,)
+
+
+def test_only_the_old_part_is_set_back() -> None:
+    """News beside an old value stands, and so does the comment beside the old value."""
+    known = document(("low", "high"), ("red", "blue"))
+
+    left, silent = heard(document(("low", "high"), ("red", "blue"), ("[x]", "[x, new]")), known)
+
+    assert (left.text, silent) == (document(("[x]", "[x, new]")).text, ("risk", "team"))
+
+
+def test_a_key_that_was_there_once() -> None:
+    """A key that some version had and the ancestor has not is taken out again."""
+    known = document(("team: red", "team: red\nassignee: bob"))
+
+    left, silent = heard(document(("team: red", "team: red\nassignee: bob\ndue: 2026-05-01")), known)
+
+    assert (left.values.get("assignee"), left.values["due"], silent) == (None, "2026-05-01", ("assignee",))
+
+
+def test_a_document_without_a_name() -> None:
+    """A document without a name is called by its id, and that is no news."""
+    nameless = document(("name: Alpha\n", ""))
+
+    left, silent = heard(nameless, nameless)
+
+    assert (left.values["name"], silent) == ("Alpha", ("name",))
+
+
+def test_elements_of_a_set_speak_one_by_one() -> None:
+    """An old element goes, a new one stays, and one that git took out since the ancestor is out."""
+    known = document(("[x]", "[x, old]"))
+
+    left, silent = heard(document(("[x]", "[old, new]")), known)
+
+    assert (left.values["tags"], silent) == (("new",), ("tags",))
+
+
+def test_items_of_a_list_speak_one_by_one() -> None:
+    """A list with an order in which something is new says nothing of what it had before."""
+    criteria = "success_criteria: [one, {}]\nteam: red"
+    before = document(("team: red", "success_criteria: [one]\nteam: red"))
+    known = document(("team: red", criteria.format("old")))
+    brought = document(("team: red", criteria.format("old, new")))
+
+    left, silent = heard(brought, known, ancestor=before)
+
+    assert left.values["success_criteria"] == (Criterion("one"), Criterion("new"))
+    assert silent == ("success_criteria",)
+
+
+def test_a_list_where_another_value_stood() -> None:
+    """A list that takes the place of a text is news, but for items that a version had."""
+    before, known = document(("[p]", "none")), document()
+
+    left, silent = heard(document(("[p]", "[p, q]")), known, ancestor=before)
+
+    assert (left.extra["links"], silent) == (["q"], ("links",))
+
+
+def test_lines_of_a_body_speak_by_the_passage() -> None:
+    """A passage with one new line stands; one of old lines only is as the ancestor has it."""
+    known = document(("one", "ONE"), ("three", "THREE"))
+
+    left, silent = heard(document(("one", "ONE"), ("three", "THREE\nfour")), known)
+
+    assert (left.values["body"], silent) == ("one\ntwo\nTHREE\nfour\n", ("body",))
+
+
+def test_a_last_line_without_its_end() -> None:
+    """Whether the last line ends in a newline makes no other line of it."""
+    left, silent = heard(document(("three\n", "three")), document(("two", "TWO")))
+
+    assert (left.values["body"], silent) == (document().values["body"], ("body",))
+
+
+def test_a_key_called_body_is_left_alone() -> None:
+    """A frontmatter key of that name is not the body and cannot be set back by it."""
+    known = document(("team: red", "team: red\nbody: key"))
+
+    assert heard(known, known) == (known, ())
+
+
+def test_a_field_that_cannot_be_edited_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When an old value cannot be taken out, nothing of the document can be told to be news."""
+
+    def refuse(_text: bytes, changes: dict[str, object]) -> bytes:
+        raise Uneditable(path="", field=next(iter(changes)), reason="it cannot")
+
+    monkeypatch.setattr(news, "edit_all", refuse)
+    superseded = document(("low", "high"))
+
+    assert silenced(superseded, document(), [document(), superseded], "a") == (None, ("risk",))
+
+
+# -- what it was made from
+
+
+def test_the_nearest_is_what_differs_least() -> None:
+    """An edit is held against the text from which the fewest fields and lines differ."""
+    first = document()
+    second = document(("low", "high"), ("two", "TWO"))
+
+    assert nearest(document(("red", "blue")), [first, second]) == 0
+    assert nearest(document(("low", "high"), ("two", "TWO"), ("red", "blue")), [first, second]) == 1
+
+
+def test_of_texts_equally_near_the_last_counts() -> None:
+    """What the replica carried last is what an editor most likely had open."""
+    first, second = document(("low", "medium")), document(("low", "critical"))
+
+    assert nearest(document(("low", "high")), [first, second]) == 1
+    assert nearest(document(("low", "high")), [second, first, first]) == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("risk: low", "risk: low\nstatus: done"), ("team: red", "team: blue"), ("one", "1"), ("one\n", "")],
+)
+def test_everything_a_document_says_counts(old: str, new: str) -> None:
+    """Runtime fields, unknown keys and each line of the body make a text another one."""
+    other = document((old, new))
+
+    assert (nearest(document(), [document(), other]), nearest(other, [document(), other])) == (0, 1)
+
+
+def test_many_lines_weigh_more_than_one_field() -> None:
+    """A body typed anew is farther away than a field."""
+    edited = document(("one\ntwo\nthree\n", "uno\ndue\ntre\n"))
+
+    assert nearest(edited, [document(), document(("low", "high"), text=edited.text)]) == 1
+
+
+def test_nothing_to_choose_from() -> None:
+    """Without a candidate there is no nearest."""
+    with pytest.raises(ValueError, match="empty"):
+        nearest(document(), [])
+
+
+def test_the_result_can_be_edited_again() -> None:
+    """What is left is a whole document: setting the silenced field gives the brought text again."""
+    known = document(("low", "high"))
+
+    left, _ = heard(known, known)
+
+    assert edit_all(left.text, {"risk": "high"}) == known.text
