@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
+from typing import Final
 
-from taskd.core.authored import authored
+from taskd.core.authored import authored, unread
 from taskd.core.document import Document, edit_all, read
 from taskd.core.fields import FIELDS, Merge
 from taskd.errors import Uneditable
+
+#: what a document says of a field that stands there and that nobody understands
+_UNREAD: Final = object()
 
 
 def nearest(document: Document, candidates: Sequence[Document]) -> int:
@@ -40,31 +44,38 @@ def silenced(
 ) -> tuple[Document | None, tuple[str, ...]]:
     """The document with everything that is no news as the ancestor has it, and the fields so set back.
 
-    None for a document that cannot be edited so: then nobody can tell its news from the rest.
+    None for a document that cannot be set back so, as over an ancestor of which nobody understands the
+    field: then nobody can tell its news from the rest.
     """
-    said, before = authored(document, id), authored(ancestor, id)
-    versions = [authored(version, id) for version in known]
+    said, before = _told(document, id), _told(ancestor, id)
+    versions = [_told(version, id) for version in known]
     names = dict.fromkeys((*before, *said))
     wanted = {name: _news_of(name, said.get(name), before.get(name), versions) for name in names}
     old = {name: value for name, value in wanted.items() if value != said.get(name) and name != "id"}
     if not old:
         return document, ()
+    if _UNREAD in old.values():  # to set it back would be to say that there is none
+        return None, tuple(old)
     try:
         return read(edit_all(document.text, old)), tuple(old)
     except Uneditable:
         return None, tuple(old)
 
 
+def _told(document: Document, id: str) -> dict[str, object]:
+    return {**authored(document, id), **dict.fromkeys(unread(document), _UNREAD)}
+
+
 def _news_of(name: str, said: object, before: object, versions: Sequence[dict[str, object]]) -> object:
     """What is left of a value: only what no version has said speaks against the ancestor's."""
-    if said == before:
+    if said == before or said is _UNREAD:
         return said
     had = [version.get(name) for version in versions]
     kind = FIELDS[name].merge if name in FIELDS else None
     if kind is Merge.LINES:
         known_lines = {line for value in had for line in str(value).splitlines()}
         return _new_lines(str(before), str(said), known_lines)
-    if said in had and kind is not Merge.SET:
+    if said in had and (kind is not Merge.SET or before is _UNREAD):
         return before
     return _new_items(before, said, had) if isinstance(said, (list, tuple)) else said
 

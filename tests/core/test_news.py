@@ -198,6 +198,31 @@ def test_a_field_that_cannot_be_edited_in_place(monkeypatch: pytest.MonkeyPatch)
     assert silenced(superseded, document(), [document(), superseded], "a") == (None, ("risk",))
 
 
+def test_a_value_that_nobody_understands() -> None:
+    """It says nothing: not in the document, and not in a version, as if the field had been empty there."""
+    garbled, estimated = (document(("red", f"red\nestimate: {hours}")) for hours in ("soon", "2"))
+    silenced_here = heard(
+        document(("red", "red\nestimate: soon"), ("low", "high")), document(("low", "high"))
+    )
+
+    assert silenced_here == (garbled, ("risk",))
+    assert heard(document(), garbled, ancestor=estimated) == (document(), ())
+
+
+@pytest.mark.parametrize("field", ["estimate: 2", "tags: [y]"])
+def test_an_ancestor_that_nobody_understands(field: str) -> None:
+    """An old value over a garbled one cannot be set back, since that would clear the field."""
+    key = field.partition(":")[0]
+    text = TEXT.replace(b"tags: [x]\n", b"")
+    garbled, superseded, news_of = (
+        document(("team", f"{line}\nteam"), text=text) for line in (f"{key}: {{k: v}}", field, "estimate: 7")
+    )
+
+    assert silenced(superseded, garbled, [garbled, superseded], "a") == (None, (key,))
+    assert silenced(superseded, garbled, [garbled], "a") == (superseded, ())
+    assert silenced(news_of, news_of, [garbled], "a") == (news_of, ())
+
+
 # -- what it was made from
 
 

@@ -97,6 +97,8 @@ def said_of(document: Document) -> dict[str, object]:
 
 def old_says_nothing(history: History) -> None:
     """A value that a known version had is not put into the index by a document that git brought."""
+    if history.news()[0] is None:
+        return
     plan = history.plan()
     before, stands = authored_of(history.head.task), authored_of(plan.task)
     versions = [authored(version, ID) for version in history.known]
@@ -121,7 +123,9 @@ def silenced_says_nothing(history: History) -> None:
 
 
 def old_elements_say_nothing(history: History) -> None:
-    """Nor is an element or line that a known version had added by one."""
+    """Nor is an element of a set that a known version had added by one."""
+    if history.news()[0] is None:
+        return
     plan = history.plan()
 
     for name in ("tags", "depends_on"):
