@@ -97,13 +97,18 @@ class History:
         end = f"end-{secrets.token_hex(16)}".encode()
         wanted = [path for path in blobs if "\n" not in path]
         asked = [b"%s %s\n%s\n" % (blobs[p].encode(), os.fsencode(self._prefix + p), end) for p in wanted]
-        if not asked:
+        if not blobs:
             return {}
-        command = (*self._no_programs(worktree), "cat-file", "--batch", "--filters")
-        answer = self._in(worktree, *command, stdin=b"".join(asked))
+        command = (*self._no_programs(worktree), "cat-file", "--filters")
+        answer = self._in(worktree, *command, "--batch", stdin=b"".join(asked))
         found = zip(wanted, answer.split(b"%s missing\n" % end), strict=False)
         parts = ((path, *part.partition(b"\n")) for path, part in found)
-        return {path: text.removesuffix(b"\n") for path, head, _, text in parts if b" blob " in head}
+        told = {path: text.removesuffix(b"\n") for path, head, _, text in parts if b" blob " in head}
+        for path in blobs.keys() - set(wanted):  # a line break cannot be asked for in a line
+            one = (*command, f"--path={self._prefix}{path}", blobs[path])
+            alone = self._git.run("-C", str(worktree.path), *one, allow=(0, 128, 255))
+            told |= {path: alone.stdout} if alone.status == 0 else {}
+        return told
 
     def is_blob(self, text: bytes, blob: str) -> bool:
         """Whether a text is that blob as it is, without any filter."""
@@ -111,10 +116,12 @@ class History:
 
     def versions(self, commit: str, path: str) -> Iterator[str]:
         """The blobs a path had in the history of a commit, newest first."""
+        # -m asks for the configured way of showing merges, which may be none at all
+        log = ("-c", "log.diffMerges=separate", "log")
         raw = ("--format=", "--raw", "--no-abbrev", "-z", "-m", "--no-renames")
         most = f"--max-count={VERSIONS_LIMIT}"
         for order in (("--first-parent",), ()):  # the line of the branch itself comes first
-            listed = self._git.run("log", *raw, most, *order, commit, "--", self._prefix + path).stdout
+            listed = self._git.run(*log, *raw, most, *order, commit, "--", self._prefix + path).stdout
             for entry in listed.split(b"\0"):
                 if entry.startswith(b":"):
                     yield from (blob.decode() for blob in entry.split(b" ")[3:1:-1] if blob.strip(b"0"))
