@@ -9,7 +9,7 @@ from typing import Final
 from taskd.engine import provenance
 from taskd.engine.accept import Origin, accept
 from taskd.engine.provenance import Provenance
-from taskd.engine.site import REPLICAS, SHARED, WORKSPACE, Place, Site
+from taskd.engine.site import BRANCH, REPLICAS, SHARED, WORKSPACE, Place, Site
 from taskd.repo import replicas
 from taskd.store.base import Base, Hold, Txn, View
 
@@ -76,7 +76,7 @@ def decide_absence(
     * Tracked layout: likewise in the main worktree, also by a commit that moved it forward; in another
       one only the last file of a task is its deletion.
     """
-    git = provenance.look(site, place, always=True) if site.rules.layout != SHARED else None
+    git = provenance.look(site, place, always=True)
     with site.writing() as txn:
         gone = [base for path in paths if (base := _still_gone(place, txn, path, now_ns)) is not None]
         if not gone or not (place.key == WORKSPACE or site.is_standing(place)):
@@ -99,8 +99,10 @@ def decide_absence(
 
 def _is_removed(site: Site, place: Place, base: Base, git: Provenance | None) -> bool:
     """Whether it was a person who took the file away."""
+    if site.rules.layout == SHARED:
+        return base.head is None and not (git is not None and git.is_stashed(base))
     if git is None:
-        return site.rules.layout == SHARED and base.head is None
+        return False
     forward = place.worktree is not None and place.worktree.is_main
     return git.removed_by_hand(base, forward=forward) and not git.is_left_out(base.path)
 
@@ -111,8 +113,9 @@ def _is_deletion(site: Site, place: Place, txn: Txn, base: Base) -> bool:
         return True
     if place.worktree is not None and place.worktree.is_main:
         return True
-    others = (one.worktree for one in txn.bases_of(base.task or ""))
-    return not any(key in site.places and key not in (place.key, WORKSPACE) for key in others)
+    # a worktree that is locked or missing may be back tomorrow, with its files
+    holders = {one.worktree for one in txn.bases_of(base.task or "")}
+    return not holders - {place.key, WORKSPACE, BRANCH}
 
 
 def _let_go(site: Site, txn: Txn, place: Place, gone: Sequence[Base]) -> None:

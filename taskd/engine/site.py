@@ -58,6 +58,12 @@ class History(Protocol):
     def tree(self, commit: str) -> Mapping[str, str]:
         """The blob of every path in a commit."""
 
+    def has_file(self, commit: str, path: str) -> bool:
+        """Whether a path is in a commit."""
+
+    def stashes(self) -> Sequence[tuple[int, tuple[str, ...]]]:
+        """When each stash was made, in seconds, and the commits that have its files."""
+
     def staged(self, worktree: Worktree) -> Mapping[str, str | None]:
         """The blob of every path in its index, None where it is unmerged."""
 

@@ -198,13 +198,14 @@ class Taker:
     def _settle(self, case: _Case) -> None:
         id, document, item = case.id, case.document, case.item
         head, known = self.txn.task(id), self.txn.known(id, text_hash(document.text))
-        gits = self.git is not None and self.git.may_be_gits(item, case.former)
+        gits = self._may_be_gits(case)
+        base, is_older = self._made_from(document, case.former)
         if head is not None and head.deleted_at is not None:
-            if gits or known or (case.former is None and self._is_tracked(item)):
+            if gits or known:
                 self._leave_deleted(head, item)
                 return
             head = self._lift_tombstone(head)
-        base, is_older = self._made_from(document, case.former)
+            base = base or self._nearest_known(document, head)
         if head is None:
             self._take_edit(None, base, case)
         elif known and base is None:
@@ -232,9 +233,23 @@ class Taker:
         notices = [] if same else [self._put_back(item, head.id, "all of it")]
         self.listing.taken(item.path, head.id, document, notices=notices)
 
+    def _may_be_gits(self, case: _Case) -> bool:
+        """Whether git may have put the text there; `git mv` only carries out what somebody said."""
+        former, item = case.former, case.item
+        if self.git is None or not self.git.may_be_gits(item, former):
+            return False
+        moved = former is not None and former.path != item.path and former.text == text_hash(item.text)
+        return not (moved and self.git.is_new(item.path))
+
     def _was_put_back(self, item: replicas.Reading) -> bool:
         """Whether git may have put an untracked file back where it had taken it: `stash --all` does."""
         return self.git is not None and not self.git.tracked and self.git.may_have_run_since(item)
+
+    def _nearest_known(self, document: Document, head: Task) -> Document | None:
+        """What a file written anew after its task was deleted is held against."""
+        texts = (self.txn.text(hash) for hash in (*self.txn.versions(head.id), head.text))
+        found = [one for text in texts if (one := _read_or_none(text)) is not None]
+        return found[nearest(document, found)] if found else None
 
     def _made_from(self, document: Document, former: Base | None) -> tuple[Document | None, bool]:
         """The text an edit was made from, and whether it is that very text and an older one.
@@ -264,10 +279,6 @@ class Taker:
         if claim is not None and claim.worktree == self.place.key and claim.expires > self.txn.now():
             return Origin(claim.holder, claim.session, self.place.key, "edit")
         return Origin(self.place.key, self.place.key, self.place.key, "edit")
-
-    def _is_tracked(self, item: replicas.Reading) -> bool:
-        """Whether git may have put the file there."""
-        return item.path in self.site.tracked(self.place)
 
     # -- deciding, and putting into the index
 

@@ -179,11 +179,11 @@ def test_a_last_line_without_its_end() -> None:
     assert (left.values["body"], silent) == (document().values["body"], ("body",))
 
 
-def test_a_key_called_body_is_left_alone() -> None:
-    """A frontmatter key of that name is not the body and cannot be set back by it."""
+def test_a_key_called_body_is_a_key() -> None:
+    """A frontmatter key of that name is not the body, and is set back by itself."""
     known = document(("team: red", "team: red\nbody: key"))
 
-    assert heard(known, known) == (known, ())
+    assert heard(known, known) == (document(), ("frontmatter.body",))
 
 
 def test_a_field_that_cannot_be_edited_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
