@@ -9,7 +9,7 @@ from typing import Final
 from taskd.engine import provenance
 from taskd.engine.accept import Origin, accept
 from taskd.engine.provenance import Provenance
-from taskd.engine.site import REPLICAS, SHARED, WORKSPACE, Place, Site
+from taskd.engine.site import BRANCH, REPLICAS, SHARED, WORKSPACE, Place, Site
 from taskd.repo import replicas
 from taskd.store.base import Base, Hold, Txn, View
 
@@ -76,7 +76,7 @@ def decide_absence(
     * Tracked layout: likewise in the main worktree, also by a commit that moved it forward; in another
       one only the last file of a task is its deletion.
     """
-    git = provenance.look(site, place, always=site.rules.layout != SHARED)
+    git = provenance.look(site, place, always=True)
     with site.writing() as txn:
         gone = [base for path in paths if (base := _still_gone(place, txn, path, now_ns)) is not None]
         if not gone or not (place.key == WORKSPACE or site.is_standing(place)):
@@ -84,7 +84,7 @@ def decide_absence(
         if place.key == WORKSPACE:
             _put_back(txn, place, gone)
             return []
-        removed = [base for base in gone if _is_removed(site, place, txn, base, git)]
+        removed = [base for base in gone if _is_removed(site, place, base, git)]
         _let_go(site, txn, place, [base for base in gone if base not in removed])
         last = [base for base in removed if _is_deletion(site, place, txn, base)]
         suspicious = _is_suspicious(place, txn, last, len(removed), stood)
@@ -97,12 +97,12 @@ def decide_absence(
         return [_delete(txn, place, base) for base in last]
 
 
-def _is_removed(site: Site, place: Place, txn: Txn, base: Base, git: Provenance | None) -> bool:
+def _is_removed(site: Site, place: Place, base: Base, git: Provenance | None) -> bool:
     """Whether it was a person who took the file away."""
-    if git is None or (base.head is None and base.text and git.is_stashed(base, txn.text(base.text))):
-        return False
     if site.rules.layout == SHARED:
-        return base.head is None
+        return base.head is None and not (git is not None and git.is_stashed(base))
+    if git is None:
+        return False
     forward = place.worktree is not None and place.worktree.is_main
     return git.removed_by_hand(base, forward=forward) and not git.is_left_out(base.path)
 
@@ -113,8 +113,9 @@ def _is_deletion(site: Site, place: Place, txn: Txn, base: Base) -> bool:
         return True
     if place.worktree is not None and place.worktree.is_main:
         return True
-    others = (one.worktree for one in txn.bases_of(base.task or ""))
-    return not any(key in site.places and key not in (place.key, WORKSPACE) for key in others)
+    # a worktree that is locked or missing may be back tomorrow, with its files
+    holders = {one.worktree for one in txn.bases_of(base.task or "")}
+    return not holders - {place.key, WORKSPACE, BRANCH}
 
 
 def _let_go(site: Site, txn: Txn, place: Place, gone: Sequence[Base]) -> None:

@@ -10,7 +10,7 @@ may have been put there by git, one written later was not.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -23,6 +23,8 @@ from taskd.repo.worktrees import MAIN, Worktree, gate_locks
 from taskd.store.base import Base
 
 MTIME, CTIME = 3, 4  # in a reading's stamp
+#: moves of HEAD, 0.04 ms each; a file that none of the commits they came from has was never committed
+MOVES_LOOKED_AT = 100
 
 
 @dataclass(slots=True)
@@ -60,7 +62,7 @@ class Provenance:
     @property
     def here(self) -> str | None:
         """The commit whose files stand here: where its branch is, unless that was moved from elsewhere."""
-        return self.moves[-1].commit if self.moves else self.head
+        return self.moves[-1].commit if self.moves and self.head else self.head
 
     def prepare(self, readings: Sequence[replicas.Reading], bases: Mapping[str, Base | None]) -> None:
         """Ask git at once for every text that these readings will be held against."""
@@ -117,17 +119,13 @@ class Provenance:
         is_new = blob is not None and blob != (base.blob if base else None)
         return not (blob is not None and is_new and self._text(item.path, blob) == item.text)
 
-    def is_stashed(self, base: Base, text: bytes) -> bool:
-        """Whether an untracked file is away because git has stashed it."""
-        when, files = self.history.stashed(self.worktree)
-        blob = files.get(base.path)
-        if blob is None or base.seen_ns is None or when < base.seen_ns // 10**9:
-            return False
-        return self._text(base.path, blob) == text
-
     def may_have_run_since(self, item: replicas.Reading) -> bool:
         """Whether a command ended after the file was last written, and so may have written it."""
         return item.stamp[CTIME] <= self.last_command_ns
+
+    def is_new(self, path: str) -> bool:
+        """Whether HEAD has no file of that name."""
+        return self.head is None or path not in self._tree(self.head)
 
     def ancestor(
         self, path: str, base: Base | None, known: Callable[[str], bool], others: Sequence[Base]
@@ -149,26 +147,54 @@ class Provenance:
         found = self._tree(parted).get(path) if parted else None
         return None if found is None else self._text(path, found)
 
+    def versions(self, path: str) -> Iterator[bytes]:
+        """The texts a path has had in the history that is checked out here, newest first."""
+        for blob in self.history.versions(self.here, path) if self.here else ():
+            text = self._text(path, blob)
+            if text is not None:
+                yield text
+
     # -- what of it has to do with absence
 
     def removed_by_hand(self, base: Base, *, forward: bool) -> bool:
-        """Whether somebody removed a tracked file here, rather than git going elsewhere.
+        """Whether somebody removed a file here, rather than git going elsewhere.
 
-        From the worktree though HEAD has it, or by a commit made here; with `forward` also by one that
-        a merge or pull brought onto the branch that was checked out all the time.
+        * HEAD has it: from the worktree.
+        * HEAD has had it: by a commit made here; with `forward` also by one that a merge or pull brought
+          onto the branch that was checked out. The move that counts is the one by which it went.
+        * It never was committed: unless git took it off the index too, or into a stash.
         """
         here = self.here
         if here is None or self.staged is not None:
             return False
-        if base.head is None or base.path in self._tree(here):
+        if base.path in self._tree(here):
             return True
-        if base.path not in self._tree(base.head):
-            return False
-        since = self._since(base.head)
-        if all(move.by_hand for move in since):
-            return True
-        straight = all(move.by_hand or move.is_forward for move in since)
-        return forward and straight and self.history.is_ancestor(base.head, here)
+        went = self._left_with(base)
+        if went is None:
+            return (base.head is None or base.path in self.tracked) and not self.is_stashed(base)
+        before, move = went
+        if move.by_hand:
+            return not move.is_first
+        return forward and move.is_forward and self.history.is_ancestor(before, move.commit)
+
+    def is_stashed(self, base: Base) -> bool:
+        """Whether a stash that was made after the file was last written has it."""
+        written = base.seen_ns // 10**9 if base.seen_ns is not None else 0
+        return any(
+            self.history.has_file(commit, base.path)
+            for when, commits in self.history.stashes()
+            if when >= written
+            for commit in commits
+        )
+
+    def _left_with(self, base: Base) -> tuple[str, Move] | None:
+        """The newest commit of the reflog that has a file, and the move by which HEAD went on from it."""
+        since = self._since(base.head)[-MOVES_LOOKED_AT:]
+        before = [base.head if len(since) < MOVES_LOOKED_AT else None, *(move.commit for move in since)]
+        for commit, move in reversed(list(zip(before, since, strict=False))):
+            if commit is not None and self.history.has_file(commit, base.path):
+                return commit, move
+        return None
 
     def is_left_out(self, path: str) -> bool:
         """Whether a sparse checkout keeps the path out of this worktree."""
@@ -197,7 +223,10 @@ class Provenance:
         entry = self._entries.get(path)
         if entry is None or base is None or base.seen_ns is None or path not in self.tracked:
             return None
-        return entry.blob if entry.mtime_ns > base.seen_ns else None
+        if entry.mtime_ns <= base.seen_ns:
+            return None
+        by_hand = (move.commit for move in self._since(base.head) if move.by_hand)
+        return None if any(self._tree(one).get(path) == entry.blob for one in by_hand) else entry.blob
 
     def _last_by_git(self, since: str | None) -> str | None:
         """Where git last brought HEAD by itself after it stood on a commit; None if it did not."""

@@ -105,6 +105,8 @@ def _settle_base(txn: Txn, place: Place, intent: Intent, now_ns: int) -> bool:
     if hash == intent.wanted or not reading.text.strip(b"\0"):
         # Nothing but zeros is what a power cut leaves of a write that was not synced: written over again.
         txn.keep(reading.text)
+        if intent.expected not in (None, hash):
+            txn.carry(*where, intent.expected or "")
         txn.put_base(replace(known, text=hash))
     elif hash != intent.expected and intent.wanted is not None and intent.expected is not None:
         near = _nearer(reading.text, txn.text(intent.expected), txn.text(intent.wanted))

@@ -58,14 +58,17 @@ class History(Protocol):
     def tree(self, commit: str) -> Mapping[str, str]:
         """The blob of every path in a commit."""
 
+    def has_file(self, commit: str, path: str) -> bool:
+        """Whether a path is in a commit."""
+
+    def stashes(self) -> Sequence[tuple[int, tuple[str, ...]]]:
+        """When each stash was made, in seconds, and the commits that have its files."""
+
     def staged(self, worktree: Worktree) -> Mapping[str, str | None]:
         """The blob of every path in its index, None where it is unmerged."""
 
     def written(self, worktree: Worktree, paths: Sequence[str]) -> Mapping[str, Written]:
         """What git last wrote at some paths, by the index: blob and mtime."""
-
-    def stashed(self, worktree: Worktree) -> tuple[int, Mapping[str, str]]:
-        """When something was last stashed, and the blobs of untracked files in that."""
 
     def left_out(self, worktree: Worktree) -> frozenset[str]:
         """The paths a sparse checkout leaves out."""

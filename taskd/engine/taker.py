@@ -211,13 +211,14 @@ class Taker:
     def _settle(self, case: _Case) -> None:
         id, document, item = case.id, case.document, case.item
         head, known = self.txn.task(id), self.txn.known(id, text_hash(document.text))
-        gits = self.git is not None and self.git.may_be_gits(item, case.former)
+        gits = self._may_be_gits(case)
+        base, is_older = self._made_from(case)
         if head is not None and head.deleted_at is not None:
-            if gits or known or (case.former is None and self._is_tracked(item)):
+            if gits or known:
                 self._leave_deleted(head, item)
                 return
             head = self._lift_tombstone(head)
-        base, is_older = self._made_from(case)
+            base = base or self._nearest_known(document, head)
         if head is None:
             self._take_edit(None, base, case)
         elif known and base is None:
@@ -245,9 +246,23 @@ class Taker:
         notices = [] if same else [self._put_back(item, head.id, "all of it")]
         self.listing.taken(item.path, head.id, document, notices=notices)
 
+    def _may_be_gits(self, case: _Case) -> bool:
+        """Whether git may have put the text there; `git mv` only carries out what somebody said."""
+        former, item = case.former, case.item
+        if self.git is None or not self.git.may_be_gits(item, former):
+            return False
+        moved = former is not None and former.path != item.path and former.text == text_hash(item.text)
+        return not (moved and self.git.is_new(item.path))
+
     def _was_put_back(self, item: replicas.Reading) -> bool:
         """Whether git may have put an untracked file back where it had taken it: `stash --all` does."""
         return self.git is not None and not self.git.tracked and self.git.may_have_run_since(item)
+
+    def _nearest_known(self, document: Document, head: Task) -> Document | None:
+        """What a file written anew after its task was deleted is held against."""
+        texts = (self.txn.text(hash) for hash in (*self.txn.versions(head.id), head.text))
+        found = [one for text in texts if (one := _read_or_none(text)) is not None]
+        return found[nearest(document, found)] if found else None
 
     def _made_from(self, case: _Case) -> tuple[Document | None, bool]:
         """The text an edit was made from, and whether it is that very text and an older one.
@@ -278,10 +293,6 @@ class Taker:
         if claim is not None and claim.worktree == self.place.key and claim.expires > self.txn.now():
             return Origin(claim.holder, claim.session, self.place.key, "edit")
         return Origin(self.place.key, self.place.key, self.place.key, "edit")
-
-    def _is_tracked(self, item: replicas.Reading) -> bool:
-        """Whether git may have put the file there."""
-        return item.path in self.site.tracked(self.place)
 
     # -- deciding, and putting into the index
 
@@ -341,27 +352,34 @@ class Taker:
             if head is None:
                 self._announce_dependents(new.id)
         self._rest(new.id, item, by_hand=by_hand)
-        self._settle_moot(new, case)
+        self._settle_moot(new, case, by_hand=by_hand)
         for clash in plan.clashes:
             values = (plain(clash.base), plain(clash.index), plain(clash.file))
             self.txn.put_conflict(Conflict(new.id, clash.field, self.place.key, *values, since=now))
         if text_hash(replica_text(plan.text, new)) != text_hash(item.text):
             self.txn.enqueue(REPLICAS, [new.id])
 
-    def _settle_moot(self, head: Task, case: _Case) -> None:
-        """End conflicts of a file that git tracks here when it says what the index says: merged meanwhile.
+    def _settle_moot(self, head: Task, case: _Case, *, by_hand: bool = False) -> None:
+        """End conflicts of a file that git tracks here when it has come to say what the index says.
 
-        Of a file that taskd writes that would prove nothing.
+        Somebody typed that, or merged: then what had lost is in the file's history. Of a file that taskd
+        writes it would prove nothing.
         """
-        if not self._is_tracked(case.item):
+        if self.git is None or case.item.path not in self.git.tracked:
             return
         told, stands = authored(case.document, head.id), authored_of(head)
         for row in self.txn.conflicts(head.id):
             agrees = row.field in stands and plain(told.get(row.field)) == plain(stands[row.field])
-            if row.worktree == self.place.key and agrees:
+            if row.worktree == self.place.key and agrees and (by_hand or self._has_said(row, case)):
                 answer = {"take": "index", "value": plain(stands[row.field])}
                 self.txn.record([settled(row, answer, self._git_origin(), self.txn.now())])
                 self.txn.drop_conflict(row.id)
+
+    def _has_said(self, row: Conflict, case: _Case) -> bool:
+        """Whether a version in the file's history here has the value that lost."""
+        assert self.git is not None  # noqa: S101 - the caller has looked
+        versions = (_read_or_none(text) for text in self.git.versions(case.item.path))
+        return any(one and plain(authored(one, case.id).get(row.field)) == row.file for one in versions)
 
     def _text_of(self, head: Task | None, plan: Plan) -> str:
         """The hash of the plan's text; that of the head's own if only the live status was shown in it."""

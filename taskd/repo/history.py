@@ -25,6 +25,7 @@ SWITCHING: Final = ("checkout: ", "reset: ", "rebase")
 
 REFLOG_LIMIT: Final = 2000  # entries; who did more since the last look is taken to have been git
 VERSIONS_LIMIT: Final = 200  # commits of one path's history
+STASH_LIMIT: Final = 20  # stashes; what an older one holds has long been missed
 STAGED_FIELDS: Final = 3  # mode, object, stage
 
 
@@ -56,7 +57,12 @@ class Move:
     @property
     def is_forward(self) -> bool:
         """Whether it can have been new work on the branch that was checked out."""
-        return not self.what.startswith(SWITCHING)
+        return bool(self.what) and not self.what.startswith(SWITCHING)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it began a branch: `switch --orphan` leaves no entry of its own."""
+        return self.what.startswith("commit (initial): ")
 
 
 class History:
@@ -98,6 +104,23 @@ class History:
         asked = ("ls-tree", "-r", "-z", "--full-tree", commit, "--", self._prefix or ".")
         return self._blobs(self._git.run(*asked).stdout)
 
+    def has_file(self, commit: str, path: str) -> bool:
+        """Whether a path is in a commit; not so where the commit is not there any more."""
+        if "\n" in path:  # cannot be asked for in a line
+            found = self._git.run("cat-file", "-e", f"{commit}:{self._prefix}{path}", allow=(0, 1, 128))
+            return found.status == 0
+        return self._git.objects().blob(f"{commit}:{self._prefix}{path}") is not None
+
+    def stashes(self) -> tuple[tuple[int, tuple[str, ...]], ...]:
+        """What `git stash` put away, newest first: when, in seconds, and the commits that have the files.
+
+        These are one for what git knew of, and with `--include-untracked` one for the rest.
+        """
+        asked = ("log", "-g", f"--max-count={STASH_LIMIT}", "--format=%ct %H %P", "refs/stash", "--")
+        listed = self._git.run(*asked, allow=(0, 128)).stdout.decode().splitlines()
+        rows = (line.split(" ") for line in listed)
+        return tuple((int(when), (stash, *parents[2:])) for when, stash, *parents in rows)
+
     def staged(self, worktree: Worktree) -> Mapping[str, str | None]:
         """The blob of every path in a worktree's index; None for one that is not merged yet."""
         listed = self._in(worktree, "ls-files", "-s", "-z", "--", self._prefix or ".")
@@ -119,13 +142,6 @@ class History:
             self._below(path): Written(blob.decode(), int(seconds) * 10**9 + int(rest))
             for blob, path, seconds, rest in ENTRY.findall(listed)
         }
-
-    def stashed(self, worktree: Worktree) -> tuple[int, Mapping[str, str]]:
-        """When something was last stashed, in seconds, and the blobs of untracked files in that."""
-        told = self._git.text("log", "-1", "--format=%ct", "refs/stash", "--", allow=(0, 128))
-        asked = ("ls-tree", "-r", "-z", "--full-tree", "refs/stash^3", "--", self._prefix or ".")
-        found = self._in(worktree, *asked, allow=(0, 128)) if told else b""
-        return int(told or 0), self._blobs(found)
 
     def left_out(self, worktree: Worktree) -> frozenset[str]:
         """The paths that a sparse checkout keeps out of a worktree."""

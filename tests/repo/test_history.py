@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -109,9 +110,9 @@ def test_commits_are_moves_by_hand(case: Case) -> None:
     """The first commit, later ones and amended ones are this worktree's own hand."""
     commits = [case.rev(), case.commit("two\n"), case.commit("three\n", FILE, None, "--amend")]
 
-    assert [(move.commit, move.by_hand) for move in case.history.moves(case.tree())] == [
-        (commit, True) for commit in commits
-    ]
+    moves = case.history.moves(case.tree())
+    assert [(move.commit, move.by_hand) for move in moves] == [(commit, True) for commit in commits]
+    assert [move.is_first for move in moves] == [True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -274,6 +275,33 @@ def test_a_sparse_checkout_leaves_out(case: Case, index: list[str]) -> None:
 
     assert case.history.left_out(case.tree()) == {"deep/b.md"}
     assert "deep/b.md" in case.history.staged(case.tree())
+
+
+def test_whether_a_commit_has_a_file(case: Case) -> None:
+    """A path is in a commit or not; in one that was pruned it is not."""
+    first = case.rev()
+    second = case.commit("two\n", "tasks/new\nline.md")
+
+    asked = [(c, p) for c in (first, second, "1" * 40) for p in ("a.md", "new\nline.md")]
+    assert [case.history.has_file(*pair) for pair in asked] == [True, False, True, True, False, False]
+
+
+def test_what_is_stashed(case: Case) -> None:
+    """Each stash, newest first, with the commits that have the files it took."""
+    assert case.history.stashes() == ()
+    for text in ("edited", "new"):
+        (case.top / "tasks" / f"{text}.md").write_text(text)
+        (case.top / FILE).write_text(text)
+        case.run("stash", "-q", "--include-untracked" if text == "new" else "--all")
+    (case.top / FILE).write_text("last")
+    case.run("stash", "-q")
+
+    stashes = case.history.stashes()
+    assert [len(commits) for _, commits in stashes] == [1, 2, 2]
+    assert [case.history.has_file(commits[-1], "new.md") for _, commits in stashes] == [False, True, False]
+    assert all(abs(when - time.time()) < 600 for when, _ in stashes)
+    case.run("stash", "drop", "-q")
+    assert len(case.history.stashes()) == 2
 
 
 # -- texts
