@@ -64,7 +64,8 @@ def records_of(text: bytes) -> Records:
 
 def shown_note(note: Note) -> Note:
     """The note as `records_of` gives it back: two notes that are shown alike are one."""
-    return _read_note(_note(note).split("\n")) or note
+    [(_, item)] = _items(_note(note).split("\n"))
+    return _read_note(item) or note
 
 
 def _participant(one: Participant) -> str:

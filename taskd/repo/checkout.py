@@ -85,10 +85,10 @@ def _occupied(tree: Worktree) -> str | None:
 
 def _has_changes(git: Git, tree: Worktree) -> bool:
     """Whether files say something else than the index; a file that is only younger says the same."""
-    look = ("-C", str(tree.path), "diff-files", "--quiet", "--ignore-submodules")
+    look = (*_in(git, tree), "diff-files", "--quiet", "--ignore-submodules")
     if git.run(*look, allow=(0, 1)).status == 0:
         return False
-    git.run("-C", str(tree.path), "update-index", "-q", "--refresh", allow=(0, 1))
+    git.run(*_in(git, tree), "update-index", "-q", "--refresh", allow=(0, 1))
     return git.run(*look, allow=(0, 1)).status != 0
 
 
@@ -103,8 +103,8 @@ def _hold(tree: Worktree, ref: str, reason: str) -> NoReturn:
 def _go(git: Git, tree: Worktree, start: str, goal: str, ref: str) -> None:
     try:
         _demand_room(git, tree, start, goal, ref)
-        git.run("-C", str(tree.path), "update-index", "-q", "--refresh", allow=(0, 1))
-        git.run("-C", str(tree.path), "read-tree", "-u", "-m", start, goal)
+        git.run(*_in(git, tree), "update-index", "-q", "--refresh", allow=(0, 1))
+        git.run(*_in(git, tree), "read-tree", "-u", "-m", start, goal)
     except GitFailed as error:
         _hold(tree, ref, f"git cannot bring the files along: {error.message}")
 
@@ -121,6 +121,28 @@ def _demand_room(git: Git, tree: Worktree, start: str, goal: str, ref: str) -> N
             is_way = end < len(parts) and place.is_dir() and not place.is_symlink()
             if os.path.lexists(place) and not is_way and path not in going:
                 _hold(tree, ref, f"{path} is in the way")
+    if _filtered(git, tree, [one.path for one in changed]):
+        _hold(tree, ref, "files go through a filter, a program that taskd does not run")
+
+
+def _in(git: Git, tree: Worktree) -> list[str]:
+    """Options that have git work in a worktree without running the filters a configuration names."""
+    return ["-C", str(tree.path), *(word for key in _filters(git) for word in ("-c", f"{key}="))]
+
+
+def _filters(git: Git) -> list[str]:
+    asked = ("config", "--name-only", "-z", "--get-regexp", r"^filter\..*\.(clean|smudge|process|required)$")
+    return [os.fsdecode(key) for key in git.run(*asked, allow=(0, 1)).stdout.split(b"\0") if key]
+
+
+def _filtered(git: Git, tree: Worktree, paths: Sequence[str]) -> bool:
+    """Whether a filter is configured for one of these files: without it they would not be what git writes."""
+    drivers = {key.removeprefix("filter.").rpartition(".")[0] for key in _filters(git)}
+    if not drivers:
+        return False
+    listed = b"".join(b"%s\0" % os.fsencode(path) for path in paths)
+    told = git.run("-C", str(tree.path), "check-attr", "-z", "--stdin", "filter", stdin=listed).stdout
+    return any(os.fsdecode(value) in drivers for value in told.split(b"\0")[2::3])
 
 
 def _note_down(notes: Path, trees: Sequence[Worktree], goal: str) -> None:

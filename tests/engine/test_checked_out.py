@@ -135,3 +135,17 @@ def test_switching_there_and_back(bench: Bench) -> None:
 
     assert bench.text("auth.md", "one") == bench.text("auth.md")
     assert (bench.holds(), bench.ids(), bench.conflicts()) == ([], ["auth", "db"], [])
+
+
+def test_no_filter_is_run(bench: Bench, shown: Path) -> None:
+    """Where files go through a program of the configuration, it is not run: the branch waits."""
+    trace = bench.top.parent / "ran"
+    bench.git(bench.top, "config", "filter.evil.smudge", f"touch {trace}; cat")
+    bench.git(bench.top, "config", "filter.evil.clean", f"touch {trace}; cat")
+    (bench.top / ".git/info/attributes").write_text("*.md filter=evil\n")
+    (shown / "tasks/auth.md").touch()
+    bench.call("status", id="db", status="in-progress")
+
+    with pytest.raises(BranchHeld, match="filter"):
+        bench.engine.mirror()
+    assert not trace.exists()

@@ -235,7 +235,7 @@ def test_a_worktree_that_shows_the_branch(pair: tuple[Project, Project]) -> None
         assert (shown / "tasks/common.md").read_text() == "mine\n"
         one.git(shown, "checkout", "-q", "--", ".")
         wait_for(lambda: "risk: low" in (shown / "tasks/common.md").read_text())
-        assert one.problems() == []
+        wait_for(lambda: one.problems() == [])
 
 
 def test_sha256(tmp_path: Path, git: Git) -> None:
