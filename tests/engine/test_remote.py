@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from taskd.core.claims import FAR
-from taskd.core.task import Note, Status
+from taskd.core.task import MergeInfo, Note, Participant, Progress, Status
 from taskd.engine.accept import touch
-from taskd.errors import StoreFailed
+from taskd.errors import BadValue, Blocked, StoreFailed
 from taskd.repo.git import Git
 from taskd.repo.remote import SEEN, Remote
+from taskd.store.base import Conflict
 from tests.engine.bench import NOON, REF, Bench, document
 
 MakeBench = Callable[..., Bench]
@@ -153,8 +154,8 @@ def test_a_claim_is_known_there(pair: tuple[Bench, Bench]) -> None:
     claim = two.task("auth").claim
     assert claim is not None
     assert (claim.holder, claim.worktree) == ("alice", f"{FAR}main")
-    with pytest.raises(Exception, match="claimed by alice"):
-        two.call("claim", id="auth", actor="alice").unwrap()
+    refused = two.call("claim", id="auth", actor="alice").error or {}
+    assert (refused["code"], refused["holder"], refused["worktree"]) == ("claimed", "alice", f"{FAR}main")
     assert_same(one, two)
     one.call("release", id="auth")
     agree(one, two)
@@ -423,3 +424,79 @@ def test_a_store_that_dies_while_agreeing(pair: tuple[Bench, Bench]) -> None:
 def agree_one(bench: Bench) -> None:
     """One round of one clone."""
     assert bench.engine.branching.agree()
+
+
+def test_a_conflict_is_settled_everywhere(pair: tuple[Bench, Bench]) -> None:
+    """What the other clone had said is one command away, by lawful steps, and goes to both."""
+    one, two = pair
+    one.call("status", id="auth", status="completed")
+    two.call("status", id="auth", status="blocked", reason="no key")
+    agree(one, two)
+    told = two.call("resolve", id="auth", field="status", take="file").unwrap()
+    agree(two, one)
+
+    assert (told["status"], two.conflicts()) == ("completed", [])
+    assert [bench.task("auth").status for bench in pair] == [Status.COMPLETED] * 2
+    assert_same(one, two)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("reason", "why", "why"),
+        ("actual_hours", 2.5, 2.5),
+        ("actual_hours", None, None),
+        ("progress", {"percent": 4, "text": "", "at": NOON, "by": "bob"}, Progress(4, "", NOON, "bob")),
+        ("merge", {"commit": "abc"}, MergeInfo("abc")),
+        (
+            "participants",
+            {"name": "eve", "role": "author", "joined_at": NOON},
+            Participant("eve", "author", NOON),
+        ),
+        ("path", "deep", "deep/auth.md"),
+        ("path", "", "auth.md"),
+    ],
+)
+def test_any_runtime_field_is_settled(bench: Bench, field: str, value: object, expected: object) -> None:
+    """Whatever another clone had said of a runtime field can be made to stand."""
+    bench.put("auth.md", document("auth"))
+    with bench.db.write() as txn:
+        txn.put_conflict(Conflict("auth", field, "@remote", None, None, value, NOON))
+    bench.call("resolve", id="auth", field=field, take="file").unwrap()
+
+    task = bench.task("auth")
+    found = {"path": task.file, "participants": next(iter(task.participants), None)}
+    assert found.get(field, getattr(task, field)) == expected
+    assert bench.conflicts() == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("claim", {"holder": "bob"}),
+        ("status", "wibble"),
+        ("actual_hours", "soon"),
+        ("merge", "x"),
+        ("merge", {"x": 1}),
+    ],
+)
+def test_what_cannot_be_settled_so(bench: Bench, field: str, value: object) -> None:
+    """A value that the field cannot have is refused, and the conflict stays."""
+    bench.put("auth.md", document("auth"))
+    with bench.db.write() as txn:
+        txn.put_conflict(Conflict("auth", field, "@remote", None, None, value, NOON))
+
+    reply = bench.call("resolve", id="auth", field=field, take="file")
+    assert (reply.error or {})["code"] == BadValue.code
+    assert len(bench.conflicts()) == 1
+
+
+def test_a_status_that_has_to_wait(bench: Bench) -> None:
+    """Taking a status does not begin a task that waits for others."""
+    bench.put("db.md", document("db"))
+    bench.put("auth.md", document("auth", depends_on="[db]"))
+    with bench.db.write() as txn:
+        txn.put_conflict(Conflict("auth", "status", "@remote", "pending", "pending", "completed", NOON))
+
+    reply = bench.call("resolve", id="auth", field="status", take="file")
+    assert (reply.error or {})["code"] == Blocked.code
