@@ -238,6 +238,25 @@ def test_a_worktree_that_shows_the_branch(pair: tuple[Project, Project]) -> None
         wait_for(lambda: one.problems() == [])
 
 
+def test_killed_while_a_worktree_is_brought_along(pair: tuple[Project, Project]) -> None:
+    """Killed between worktree and branch: that is seen to be taskd's own doing, and it goes on."""
+    one, _ = pair
+    shown = one.base / "shown"
+    one.git(one.top, "worktree", "add", "-q", shown, "taskd/workspace")
+    daemon = one.launch(TASKD_CRASH_AT="branch.brought-along")
+    one.await_daemon()
+    one.run("set", "common", "risk=high")
+    assert daemon.wait(30) == -signal.SIGKILL
+    one.daemon = None
+    assert one.git(shown, "status", "--porcelain") != ""
+    one.taskd("set", "common", "priority=low")
+    one.taskd("sync")
+
+    assert one.git(shown, "status", "--porcelain") == ""
+    assert "priority: low" in (shown / "tasks/common.md").read_text()
+    assert one.problems() == []
+
+
 def test_sha256(tmp_path: Path, git: Git) -> None:
     """Repositories whose objects are named by SHA-256 agree like others."""
     git(tmp_path, "init", "-q", "--bare", "--object-format=sha256", "bare.git")
