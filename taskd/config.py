@@ -48,7 +48,10 @@ class Config:
     lease: float = _setting(900.0, least=1.0)
     #: seconds after which every worktree is looked at, events or none
     scan_interval: float = _setting(900.0, least=1.0)
+    #: name or address of the remote whose workspace branch is kept in step with ours
     mirror__remote: str = _setting("")
+    #: seconds between two looks at that remote
+    mirror__fetch_interval: float = _setting(60.0, least=1.0)
     #: the least seconds between two commits on the workspace branch
     mirror__interval: float = _setting(0.2)
     auto_complete_parents: bool = _setting(default=False)
@@ -249,6 +252,8 @@ def _complaint(row: Field[Any], value: object) -> str | None:
         return f"between {least:g} and {LONGEST:.0f} seconds"
     if row.name == "branch" and not _BRANCH.fullmatch(str(value)):
         return "a branch name such as taskd/workspace"
+    if row.name == "mirror__remote" and str(value).startswith("-"):
+        return "the name or the address of a remote"
     return None
 
 

@@ -221,6 +221,14 @@ class BranchMoved(TaskdError):
     hint = "taskd reads it again and retries by itself"
 
 
+class BranchHeld(TaskdError):
+    """the branch {ref} is checked out in {worktree}, where {reason}"""
+
+    kind = Kind.TRY_AGAIN
+    code = "branch-held"
+    hint = "commit what is there, or check out another branch there; taskd goes on by itself"
+
+
 class StoreFailed(TaskdError):
     """the index cannot be used: {reason}"""
 

@@ -23,7 +23,8 @@ from taskd.repo.branch import Branch
 from taskd.repo.git import Git
 from taskd.repo.history import History
 from taskd.repo.lock import FileLock
-from taskd.repo.worktrees import Repository, Worktree, locate, remember_main
+from taskd.repo.remote import Remote
+from taskd.repo.worktrees import Repository, Worktree, list_worktrees, locate, remember_main
 from taskd.store.base import TaskDatabase
 
 GIT_PATIENCE: Final = GATE_REST + 0.1  # seconds a command waits for git to be done with its files
@@ -127,8 +128,16 @@ def open_engine(home: Home, log: Log | None = None) -> Engine:
         lock=FileLock(home.state_dir / "write.lock"),
         log=log or StderrLog(),
     )
-    branch = Branch(git, f"refs/heads/{home.config.branch}")
-    return Engine(site, branch, FileLock(home.state_dir / "mirror.lock"))
+    branch = Branch(git, f"refs/heads/{home.config.branch}", lambda: list_worktrees(git, home.repository))
+    return Engine(
+        site, branch, FileLock(home.state_dir / "mirror.lock"), remote=open_remote(home, branch.ref)
+    )
+
+
+def open_remote(home: Home, ref: str) -> Remote | None:
+    """The remote that is configured; its addresses may be relative to the main worktree's top."""
+    name = home.config.mirror__remote
+    return Remote(Git(home.repository.main or home.repository.common_dir), name, ref) if name else None
 
 
 def open_store(home: Home) -> TaskDatabase:
@@ -206,6 +215,9 @@ class Here:
                 reply = self._carry_out(call)
                 self.engine.finish_replicas()
             self.engine.finish_branch()
+            if self.engine.branching.news:
+                with self.engine.working():
+                    self.engine.finish_news()
         except TaskdError as error:
             return wire.failed(error)
         return reply

@@ -185,9 +185,18 @@ def _told(facts: Any) -> dict[str, object]:  # noqa: ANN401 - JSON
         "queue": facts["queue"],
         "last scan": show.clock(facts["last_scan"]),
         "mirror": f"failing: {mirror['reason']}" if mirror["failing"] else "fine",
+        **({"remote": _told_remote(mirror["remote"])} if mirror["remote"] else {}),
         "store": f"{store.get('kind')}, {store.get('size', 0) / 1e6:.1f} MB, {store.get('place')}",
         "memory": f"{facts['memory'] / 1e6:.0f} MB",
     }
+
+
+def _told_remote(remote: Mapping[str, Any]) -> str:
+    """How it stands with the remote, in one line."""
+    if remote["failing"]:
+        return f"{remote['name']}, failing: {remote['reason']}"
+    told = "not reached yet" if remote["agreed"] is None else f"the same at {show.clock(remote['agreed'])}"
+    return f"{remote['name']}, {told}"
 
 
 @daemon.command("logs", examples=("taskd daemon logs -f", "taskd daemon logs -n 1000 --json"))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from taskd.core.change import plain
+from taskd.core.claims import as_told
 from taskd.core.document import edit_all, read
 from taskd.core.guard import CONTROL, Parts, split
 from taskd.core.task import Status, Task
@@ -20,7 +21,7 @@ VALUE_LIMIT: Final = 2000  # characters of one text in the block; it is there to
 CERTAIN: Final = 16 << 10  # characters; a longer frontmatter may meet a limit of reading with our lines
 
 #: runtime fields of the block, in this order; status stands where its author put it
-_BLOCK_FIELDS: Final = (
+BLOCK_FIELDS: Final = (
     "reason",
     "started",
     "completed",
@@ -31,7 +32,7 @@ _BLOCK_FIELDS: Final = (
     "merge",
 )
 
-_NAMES: Final = "|".join((*_BLOCK_FIELDS, "blocked_by"))
+_NAMES: Final = "|".join((*BLOCK_FIELDS, "blocked_by"))
 _OURS: Final = re.compile(rf"(?:{_NAMES})[ \t]*:(?!\S)")
 #: a key that may be one of the block's; an escape or a `?` could hide one
 _SUSPECT: Final = re.compile(rf"\b(?:{_NAMES})\b[\"']?[ \t]*:|\\|(?<![^\r\n])[ \t]*\?")
@@ -69,9 +70,10 @@ def block_lines(task: Task, blocked_by: Sequence[str]) -> list[str]:
 
     A claim is shown without token and end, so that renewing it is no news.
     """
-    values = {name: plain(getattr(task, name)) for name in _BLOCK_FIELDS}
-    if values["claim"] is not None:
-        values["claim"] = {k: v for k, v in _items(values["claim"]) if k not in ("token", "expires")}
+    values = {name: plain(getattr(task, name)) for name in BLOCK_FIELDS}
+    if task.claim is not None:
+        told = _items(plain(as_told(task.claim)))
+        values["claim"] = {key: value for key, value in told if key not in ("token", "expires")}
     if task.status is Status.PENDING and blocked_by:
         values["blocked_by"] = list(blocked_by)
     return [f"{name}: {_inline(value)}" for name, value in values.items() if value is not None]
@@ -117,6 +119,13 @@ def with_block(text: bytes, lines: Sequence[str]) -> bytes:
     whole = replace(bare, front=bare.front + block)
     certain = len(whole.front) <= CERTAIN and not suspect
     return whole.joined() if certain or _is_readable(whole.joined()) else text
+
+
+def can_show(text: bytes) -> bool:
+    """Whether a document has room for a block: without one, it says then that there is nothing to show."""
+    parts = parts_of(text)
+    key = _FIRST_KEY.match(parts.front) if parts else None
+    return parts is not None and key is not None and key[2] not in "{!" and len(parts.front) <= CERTAIN
 
 
 def _without_keys(text: bytes, lines: Sequence[str]) -> Parts | None:

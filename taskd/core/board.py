@@ -8,6 +8,7 @@ from typing import Final
 from taskd.core.query import Query
 from taskd.core.task import Status, Task
 
+BOARD_FILE: Final = "BOARD.md"
 ROWS: Final = 30  # tasks a column; the page stays readable, and writing it stays flat in tasks
 
 #: what the board needs to know, by column

@@ -12,6 +12,10 @@ from taskd.core.task import Claim, Status, Task
 from taskd.errors import Blocked, Claimed, NotHolder, StaleToken, Unlawful
 
 LEASE: Final = 900.0  # seconds; long enough for a build, short enough that a dead agent is noticed
+#: seconds that a claim made in another clone stands without news of it: its renewals are not told here
+FAR_LEASE: Final = 86400.0
+#: what the session and the worktree of a claim begin with when another clone made it
+FAR: Final = "@remote/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,3 +122,19 @@ def claimed(task: Task, claim: Claim, now: str) -> Claimed:
         expires=claim.expires,
         retry_after=math.ceil(wait),
     )
+
+
+def is_far(claim: Claim) -> bool:
+    """Whether the claim was made in another clone."""
+    return claim.worktree.startswith(FAR)
+
+
+def as_told(claim: Claim) -> Claim:
+    """The claim as every clone tells it: without token and end, which are one clone's own."""
+    session, worktree = claim.session.removeprefix(FAR), claim.worktree.removeprefix(FAR)
+    return replace(claim, session=session, worktree=worktree, token=0, expires="")
+
+
+def brought(told: Claim, token: int, expires: str) -> Claim:
+    """A claim that was told by another clone, as this one's index keeps it."""
+    return Claim(told.holder, FAR + told.session, FAR + told.worktree, token, told.since, expires)

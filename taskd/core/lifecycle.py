@@ -43,6 +43,20 @@ def steps(status: Status, wanted: Status) -> tuple[Status, ...]:
     return ()
 
 
+def way(status: Status, goal: Status) -> tuple[Status, ...]:
+    """The shortest row of transitions from one status to another, () from one to itself.
+
+    For what has happened elsewhere, where each of them was made by somebody who could.
+    """
+    ways = {status: tuple[Status, ...]()}
+    for here in (ahead := [status]):  # grows while it is walked
+        for there in LAWFUL[here]:
+            if there not in ways:
+                ways[there] = (*ways[here], there)
+                ahead.append(there)
+    return ways[goal]
+
+
 def is_gated(task: Task, wanted: Status) -> bool:
     """Whether `wanted` would begin the task, which every dependency has to be completed for.
 

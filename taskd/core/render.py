@@ -8,22 +8,19 @@ end of the frontmatter and notes and progress below the body; `authored_text` ta
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
 
-from taskd.core.block import RUNTIME_MARK, block_lines, parts_of, showable, with_block, without_block
+from taskd.core.block import RUNTIME_MARK, block_lines, parts_of, with_block, without_block
 from taskd.core.change import plain
 from taskd.core.document import with_sections
 from taskd.core.fields import AUTHORED
 from taskd.core.guard import SIZE_LIMIT
 from taskd.core.lifecycle import effective
+from taskd.core.records import records_text
 from taskd.core.sections import BEGIN
 from taskd.core.statusline import with_status
-from taskd.core.task import Note, Status, Task
-
-SECTIONS_MARGIN: Final = 4 << 10  # bytes for headings, markers and line ends of two bytes
+from taskd.core.task import Status, Task
 
 
 def replica_text(text: bytes, task: Task) -> bytes:
@@ -38,7 +35,7 @@ def complete_text(text: bytes, task: Task, blocked_by: Sequence[str]) -> bytes:
     """
     shown = with_status(authored_text(text), effective(task, tuple(blocked_by)))
     whole = with_block(shown, block_lines(task, blocked_by))
-    sections = _sections(task, SIZE_LIMIT - len(whole))
+    sections = records_text(task, SIZE_LIMIT - len(whole))
     return with_sections(whole, sections) if sections else whole
 
 
@@ -50,43 +47,6 @@ def authored_text(text: bytes) -> bytes:
     if parts is None:
         return text
     return with_sections(replace(parts, front=without_block(parts.front)).joined(), "")
-
-
-def _sections(task: Task, room: int) -> str:
-    """What stands below the body, in markdown; the oldest notes give way where there is no room."""
-    parts = []
-    if task.progress:
-        told = f"{task.progress.percent} % {_line(task.progress.text)}".rstrip()
-        parts.append(f"## Progress\n\n{told} ({_line(task.progress.by)}, {task.progress.at})\n")
-    if task.participants:
-        names = "\n".join(f"- {_line(p.name)} ({_line(p.role)})" for p in task.participants)
-        parts.append(f"## Participants\n\n{names}\n")
-    if task.notes:
-        left = room - SECTIONS_MARGIN - sum(len(part.encode()) for part in parts)
-        parts.append("\n".join(["## Notes", "", *_notes(task, left), ""]))
-    return "\n".join(parts)
-
-
-def _notes(task: Task, room: int) -> list[str]:
-    """The newest notes that fit into so many bytes, oldest first."""
-    lines = list[str]()
-    for note in reversed(task.notes):
-        line = _note(note)
-        room -= len(line.encode()) + 1
-        if room < 0:
-            lines.append(f"- … and {len(task.notes) - len(lines)} earlier ones: `taskd show {task.id}`")
-            break
-        lines.append(line)
-    return lines[::-1]
-
-
-def _note(note: Note) -> str:
-    return f"- {note.at} **{_line(note.by)}**: {_line(note.text)}"
-
-
-def _line(text: str) -> str:
-    """Free text on one line of markdown that cannot end the rendered section."""
-    return showable(re.sub(r"\s+", " ", text)).replace("<!--", "&lt;!--")
 
 
 def task_data(

@@ -43,6 +43,8 @@ class _Sync:
     deadline: float
     seconds: float
     waiting: set[str]
+    #: when the remote was asked for it
+    asked: float | None = None
 
 
 @dataclass(slots=True)
@@ -251,6 +253,8 @@ class Keeper:
         elif name == schedule.RETRY:
             self.engine.retry()
             self.changed()
+        elif name == schedule.REMOTE:
+            self.mirrorer.envoy.wake()
         elif name == schedule.CHECKPOINT:
             self.engine.site.db.checkpoint()
 
@@ -273,6 +277,7 @@ class Keeper:
         self._look_around()
         for key, path in self.engine.gates.take_merged():
             self.touches.remember(key, path, now)
+        self.mirrorer.look()
         if self.engine.lingering:
             with self.engine.working():
                 self.engine.look_again()
@@ -447,7 +452,10 @@ class Keeper:
         if self.engine.behind():
             self._behind = True
             return "replicas are being written"
-        if self.engine.unmirrored() and not self.mirrorer.failures:
+        if self.mirrorer.is_behind():
             self.mirrorer.wake()
             return "the workspace branch is being written"
-        return None
+        if sync.asked is None:
+            sync.asked = time.monotonic()
+            self.mirrorer.envoy.wake()
+        return "the remote is being asked" if self.mirrorer.envoy.is_awaited(sync.asked) else None

@@ -76,7 +76,9 @@ def _serve(home: local.Home, run_command: RunCommand, log: Any, environ: Mapping
         stack.callback((home.state_dir / "endpoint.json").unlink, missing_ok=True)
         if given is None:
             stack.callback(path.unlink, missing_ok=True)
-        stack.enter_context(schedule.scheduled(daemon.keeper.post, home.config.scan_interval))
+        config = home.config
+        fetching = config.mirror__fetch_interval if config.mirror__remote else None
+        stack.enter_context(schedule.scheduled(daemon.keeper.post, config.scan_interval, fetching))
         log.info("daemon.ready", pid=os.getpid(), repo=str(home.top), socket=str(path))
         for warning in home.loaded.warnings:
             log.warning("config.unknown", reason=warning)
@@ -113,10 +115,14 @@ class Daemon:
         """Recover, watch, and get ready to serve."""
         config = self.home.config
         self.server = Server(listening, self.submit, run_command, self.log.exception)
-        self.mirrorer = Mirrorer(self.engine, config.mirror__interval, self.log)
+        self.mirrorer = Mirrorer(self.engine, config.mirror__interval, self.log, self._changed)
         self.keeper = Keeper(self.engine, self.mirrorer, self.log, config.settle, self.stop)
         self.keeper.start()
         self.mirrorer.start()
+
+    def _changed(self) -> None:
+        """The index changed on another way than by a call; the keeper is made after those who tell this."""
+        self.keeper.changed()
 
     def close(self) -> None:
         """End in order: no new calls, what was saved is taken in, the branch follows."""

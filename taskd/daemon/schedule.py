@@ -14,6 +14,7 @@ SWEEP: Final = "sweep"
 SCAN: Final = "scan"
 RETRY: Final = "retry"
 CHECKPOINT: Final = "checkpoint"
+REMOTE: Final = "remote"
 
 #: seconds between two runs, and why
 INTERVALS: Final = {
@@ -25,11 +26,17 @@ INTERVALS: Final = {
 
 
 @contextmanager
-def scheduled(post: Callable[[str], None], scan_interval: float) -> Iterator[None]:
-    """Run the table until the block ends. Missed runs become one late run, never none."""
+def scheduled(
+    post: Callable[[str], None], scan_interval: float, fetch_interval: float | None = None
+) -> Iterator[None]:
+    """Run the table until the block ends. Missed runs become one late run, never none.
+
+    Intervals in seconds; without one for fetching no remote is looked at.
+    """
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     scheduler = BackgroundScheduler(timezone="UTC", daemon=True)
-    for name, seconds in {**INTERVALS, SCAN: max(1.0, scan_interval)}.items():
+    far = {} if fetch_interval is None else {REMOTE: max(1.0, fetch_interval)}
+    for name, seconds in {**INTERVALS, SCAN: max(1.0, scan_interval), **far}.items():
         scheduler.add_job(
             post,
             "interval",

@@ -16,6 +16,7 @@ from taskd.core.task import Task
 from taskd.engine.accept import settled
 from taskd.engine.authoring import new_edges, read_back, typed_value, write_fields
 from taskd.engine.desk import Desk
+from taskd.engine.verdict import RUNTIME, make_stand
 from taskd.errors import BadValue, Cycle, Missing, Refused, UsageError
 from taskd.store.base import Conflict
 
@@ -83,6 +84,8 @@ def _brought_in(desk: Desk, task: Task, p: wire.Resolve, rows: Sequence[Conflict
     if row.field == TEXT:
         text = str(row.file if p.take == FILE else p.value or "")
         return _with_text(desk, task, text.encode(), force=p.force)
+    if row.field in RUNTIME:
+        return make_stand(desk, task, row.field, row.file if p.take == FILE else p.value, force=p.force)
     wanted = _file_value(desk, task, row) if p.take == FILE else _typed(desk, task, row.field, p.value)
     return write_fields(desk, task, {row.field: wanted}, force=p.force)
 

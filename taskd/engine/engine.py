@@ -17,23 +17,25 @@ from typing import Any, Final, cast
 
 from taskd import wire
 from taskd.core.claims import Claimant
-from taskd.engine import absence, ingest, mirror, recover, troubles, writeback
+from taskd.engine import absence, ingest, recover, troubles, writeback
+from taskd.engine.branching import Branching
 from taskd.engine.callers import Authored, Owed
 from taskd.engine.coordination import sweep_leases
 from taskd.engine.desk import Desk
 from taskd.engine.gates import Gates
+from taskd.engine.moved import TIP
 from taskd.engine.operations import Operation, operation
-from taskd.engine.site import MIRROR, REPLICAS, WORKSPACE, Place, Site, main_first
+from taskd.engine.site import REPLICAS, WORKSPACE, Place, Site, main_first
 from taskd.engine.taker import Ingested
-from taskd.errors import BranchMoved, GitFailed, StillGated, TaskdError
+from taskd.errors import StillGated, TaskdError
 from taskd.repo import crash, replicas
 from taskd.repo.branch import Branch
 from taskd.repo.lock import FileLock
+from taskd.repo.remote import Remote
 from taskd.store.base import Base, Stamp, Txn, View
 
 USER_KEPT: Final = 5.0  # seconds until a new `git config user.name` is known
 OWED_TRIES: Final = 3  # times a caller's own file may be saved under a command before that gives up
-MIRROR_TRIES: Final = 5  # times in a row somebody else may move the branch under us before we back off
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Engine:
     branch: Branch
     mirror_lock: FileLock
     clock_ns: Callable[[], int] = time.time_ns
+    remote: Remote | None = None
     #: (place key, path) that must be read again
     again: set[tuple[str, str]] = field(default_factory=set)
     lingering: list[tuple[str, str, str]] = field(default_factory=list)
@@ -65,10 +68,13 @@ class Engine:
     gates: Gates = field(init=False)
     _user: str | None = None
     _user_until: float = 0.0
+    #: the workspace branch, and the remote's
+    branching: Branching = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the gates."""
+        """Put the parts together."""
         self.gates = Gates(self.site, self.clock_ns)
+        self.branching = Branching(self.site, self.branch, self.mirror_lock, self.remote)
 
     # -- taking in
 
@@ -84,9 +90,12 @@ class Engine:
         if first:
             self.site.git.clear_scratch()
         self._note(recover.recover(self.site, self.clock_ns(), sweep=first))
+        self.branching.restore()
 
     def scan(self, place: Place) -> Sighted:
         """Compare a place with its bases, by stamps; files whose stamp cannot be trusted are touched."""
+        if self._stands_aside(place):
+            return Sighted([], [], exists=True)
         seen = replicas.scan(place.root)
         with self.site.db.read() as view:
             bases = {base.path: base for base in view.bases(place.key)}
@@ -100,6 +109,8 @@ class Engine:
 
     def ingest(self, place: Place, paths: Sequence[str]) -> Ingested:
         """Steps 3 to 5 for some paths of a place; directories among them stand for what is in them."""
+        if self._stands_aside(place):
+            return Ingested()
         files = self._expand(place, paths)
         self._count_standing(place, [path for path in files if not os.path.lexists(place.root / path)])
         report = ingest.ingest(self.site, place, files, self.clock_ns())
@@ -110,6 +121,8 @@ class Engine:
 
     def decide_absence(self, place: Place, paths: Sequence[str]) -> list[str]:
         """What follows from files that stayed away; the ids deleted. Half-way in a merge nothing does yet."""
+        if self._stands_aside(place):
+            return []
         if place.worktree is not None and self.site.history.under_way(place.worktree):
             self.gates.await_merge(place, paths)
             return []
@@ -278,22 +291,21 @@ class Engine:
         ]
 
     def mirror(self) -> bool:
-        """Step 7, one round; whether more is to be done. Needs no write lock.
-
-        A branch that somebody moved meanwhile is read again and written anew.
-        """
-        with self.mirror_lock.held():
-            for _ in range(MIRROR_TRIES):
-                try:
-                    return mirror.mirror(self.site, self.branch).more
-                except BranchMoved:
-                    continue
-        raise BranchMoved(ref=self.site.rules.branch)
+        """Step 7, one round; whether more is to be done."""
+        return self.branching.mirror()
 
     def unmirrored(self) -> bool:
         """Whether the branch is behind the index."""
-        with self.site.db.read() as view:
-            return bool(view.errands(MIRROR, 1))
+        return self.branching.unmirrored()
+
+    def finish_branch(self) -> None:
+        """Mirror until nothing is left; a failure is logged and stays to be retried."""
+        self.branching.finish()
+
+    def finish_news(self) -> None:
+        """Write back what was taken from the branch, if anything was."""
+        if self.branching.take_news():
+            self.finish_replicas()
 
     # -- everything at once, for a command without a daemon
 
@@ -312,14 +324,7 @@ class Engine:
         """Carry out every errand: replicas, then the branch."""
         self.finish_replicas()
         self.finish_branch()
-
-    def finish_branch(self) -> None:
-        """Mirror until nothing is left; a failure is logged and stays to be retried."""
-        try:
-            while (self.unmirrored() or self._branch_moved()) and self.mirror():
-                pass
-        except (GitFailed, BranchMoved) as error:
-            self.site.log.warning("branch.failed", reason=error.message)
+        self.finish_news()
 
     def finish_replicas(self) -> None:
         """Write back until nothing is left, reading again what was found changed.
@@ -366,6 +371,8 @@ class Engine:
                 )
             sleep(0.05)
         self.finish()
+        self.branching.agree()
+        self.finish_news()
         return self.counts()
 
     def fill_all(self) -> None:
@@ -405,7 +412,7 @@ class Engine:
                 "duplicates": sum("belongs to" in problem.reason for problem in problems),
                 "conflicts": len(view.conflicts()),
                 "holds": len(view.holds()),
-                "tip": view.meta(mirror.TIP),
+                "tip": view.meta(TIP),
             }
 
     def close(self) -> None:
@@ -415,9 +422,12 @@ class Engine:
 
     # -- details
 
-    def _branch_moved(self) -> bool:
-        with self.site.db.read() as view:
-            return view.meta(mirror.TIP) != self.branch.tip()
+    def _stands_aside(self, place: Place) -> bool:
+        """Whether a place is none now, since its worktree shows the workspace branch."""
+        aside = self.branching.stands_aside(place)
+        if aside:
+            self._filled.discard(_identity(place))
+        return aside
 
     def _note(self, done: writeback.Written) -> None:
         self.again |= set(done.surprises)

@@ -1,71 +1,93 @@
 """Step 7: the workspace branch is brought to what the index says, by compare-and-swap.
 
 Derived: whatever goes wrong here is retried and can be remade from the index; it never undoes a
-change. What stands on the branch is on record as bases under the key `@branch`.
+change. What stands on the branch is on record as bases under the key `@branch`. What others put there is
+taken into the index first (`taskd/engine/taking.py`), so that nothing of theirs is written over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from taskd.core.board import BOARD_QUERIES, board
+from taskd.core.board import BOARD_FILE, BOARD_QUERIES, board
 from taskd.core.claims import moment
 from taskd.core.render import branch_path, change_line, complete_text
 from taskd.core.texts import text_hash
-from taskd.engine.site import BRANCH, MIRROR, Site
+from taskd.engine.moved import JOINING, SEEN, TIP, foreign_files, joined_history, take_moved
+from taskd.engine.site import BRANCH, MIRROR, REMOTE, Site
 from taskd.repo import crash
 from taskd.repo.branch import Branch
 from taskd.store.base import Base, Entry, Errand, View
 
 BATCH: Final = 2000  # tasks a commit; a first mirror of 10,000 tasks takes a handful
-TIP: Final = "branch.tip"
-SEEN: Final = "branch.seq"
 SUBJECT_LIMIT: Final = 72  # columns of a commit's subject
 BODY_LIMIT: Final = 50  # lines of a commit's body; a burst is told by its beginning
 
 
 @dataclass(frozen=True, slots=True)
 class Mirrored:
-    """What a round did: the tip now, and whether errands are left."""
+    """What a round did: the tip now, whether errands are left, and whether others' changes were taken."""
 
     tip: str | None
     tasks: int
     more: bool
+    taken: bool = False
 
 
 def mirror(site: Site, branch: Branch) -> Mirrored:
-    """Publish one round of errands. Takes the mirror's lock itself; needs no write lock.
+    """Publish one round of errands. The caller holds the mirror's lock; needs no write lock.
 
     * The branch as taskd left it: only what changed is written, in time independent of the rest.
-    * The branch gone or moved by somebody: every task is written anew on top of what is there.
+    * Somebody committed to it: that is taken into the index, and what differs then is written on top.
+    * The branch gone, reset or damaged: every task is written anew on top of what is there.
     """
     tip = branch.tip()
     with site.db.read() as view:
-        moved = tip != view.meta(TIP)
-        errands = view.errands(MIRROR, None if moved else BATCH)
-        if not errands and not moved:
+        known = view.meta(TIP)
+    taken, rebuild = False, False
+    if tip != known:
+        news = tip and take_moved(site, branch, tip, known)
+        taken, rebuild = bool(news and news.changed), not news or not news.in_step
+    done = _publish(site, branch, tip, rebuild=rebuild)
+    return replace(done, taken=taken)
+
+
+def _publish(site: Site, branch: Branch, tip: str | None, *, rebuild: bool) -> Mirrored:
+    with site.db.read() as view:
+        errands = view.errands(MIRROR, None if rebuild else BATCH)
+        joining = view.meta(JOINING)
+        if not errands and not rebuild and not joining:
             return Mirrored(tip, 0, more=False)
-        ids = view.live() if moved else [errand.task for errand in errands]
+        ids = view.live() if rebuild else [errand.task for errand in errands]
         changes, bases = _changes(view, ids)
-        changes["BOARD.md"] = board(
+        changes[BOARD_FILE] = board(
             {name: view.tasks(query) for name, query in BOARD_QUERIES.items()}, view.count(), view.blockers
         ).encode()
         seen = int(view.meta(SEEN) or 0)
         news = view.journal(after=seen, limit=BODY_LIMIT + 1)
         last = view.journal(limit=1, newest=True)
         now = view.now()
+        other = joined_history(site, view, branch, joining) if joining else None
+    if rebuild and tip is not None:
+        changes = foreign_files(site, branch, tip) | changes
     author = news[0].actor if news and len({entry.actor for entry in news}) == 1 else "taskd"
     crash.point("branch.mirroring")
     new = branch.publish(
-        changes, message(news, len(ids)), expect=tip, author=author, when=moment(now), rebuild=moved
+        changes,
+        message(news, len(ids), joined=other is not None),
+        expect=tip,
+        author=author,
+        when=moment(now),
+        rebuild=rebuild,
+        joining=other,
     )
     crash.point("branch.mirrored")
-    _remember(site, new, errands, bases, last, clear=moved)
+    _remember(site, new, errands, bases, last, clear=rebuild)
     crash.point("branch.remembered")
-    site.log.info("branch.mirrored", tip=new, tasks=len(ids), rebuilt=moved)
-    return Mirrored(new, len(ids), more=not moved and len(errands) == BATCH)
+    site.log.info("branch.mirrored", tip=new, tasks=len(ids), rebuilt=rebuild)
+    return Mirrored(new, len(ids), more=not rebuild and len(errands) == BATCH)
 
 
 def _changes(view: View, ids: Sequence[str]) -> tuple[dict[str, bytes | None], list[Base]]:
@@ -107,12 +129,17 @@ def _remember(
             txn.put_base(base)
         txn.dequeue(errands)
         txn.put_meta(TIP, tip)
+        txn.put_meta(JOINING, None)
+        txn.drop_bases(REMOTE)
         if last:
             txn.put_meta(SEEN, str(last[-1].seq))
 
 
-def message(news: Sequence[Entry], tasks: int) -> str:
+def message(news: Sequence[Entry], tasks: int, *, joined: bool = False) -> str:
     """The commit message: what happened, then trailers that programs can read."""
+    if joined:
+        told = message(news, tasks) if news else "nothing was news on either side\n"
+        return f"merge of the remote's branch\n\n{told}"
     if not news:
         return f"{tasks} tasks mirrored\n"
     lines = [_told(entry) for entry in news[:BODY_LIMIT]]

@@ -14,13 +14,15 @@ from taskd.errors import GitFailed
 from taskd.repo.git import Git
 from taskd.repo.history import Move, Written
 from taskd.repo.lock import FileLock
-from taskd.repo.worktrees import MAIN, Repository, Worktree, index_stamp, list_worktrees
+from taskd.repo.worktrees import MAIN, Repository, Worktree, head_branch, index_stamp, list_worktrees
 from taskd.store.base import TaskDatabase, Txn, WorktreeRow
 
 #: key of the place that is the workspace directory
 WORKSPACE: Final = "workspace"
 #: worktree key under which bases record what stands on the workspace branch
 BRANCH: Final = "@branch"
+#: the same of the remote's branch, while that is being taken in
+REMOTE: Final = "@remote"
 
 #: errand targets
 REPLICAS: Final = "replicas"
@@ -181,6 +183,14 @@ class Site:
         """
         holder = self.state_dir if place.worktree is None else place.worktree.path / ".git"
         return os.path.lexists(holder)
+
+    def shows_branch(self, place: Place) -> bool:
+        """Whether a place's worktree has the workspace branch checked out.
+
+        Its files are what the branch says then: they speak by being committed, and are no replicas.
+        """
+        tree = place.worktree
+        return tree is not None and head_branch(tree.git_dir) == f"refs/heads/{self.rules.branch}"
 
     def tracked(self, place: Place) -> frozenset[str]:
         """The paths below a place's root that git tracks there; read anew when its index changed.

@@ -112,7 +112,8 @@ def _targets(site: Site) -> list[Place]:
     if rules.write_back == "never":
         return []
     everywhere = rules.layout == SHARED or rules.write_back == "always"
-    return [place for place in site.places.values() if everywhere or place.key == WORKSPACE]
+    wanted = [place for place in site.places.values() if everywhere or place.key == WORKSPACE]
+    return [place for place in wanted if not site.shows_branch(place)]
 
 
 def _wanted(

@@ -10,14 +10,15 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from taskd.errors import BranchMoved, GitFailed
-from taskd.repo.commits import COMMITTER, EMAIL, blob_id, check_path, commit_head, import_stream
+from taskd.repo import checkout
+from taskd.repo.commits import COMMITTER, EMAIL, Joining, blob_id, check_path, commit_head, import_stream
 from taskd.repo.crash import point
 from taskd.repo.git import Git
 from taskd.repo.worktrees import Worktree
@@ -48,10 +49,16 @@ LEGIBLE: Final = re.compile(rb"ref:|[0-9a-f]{40}")
 class Branch:
     """One branch that only taskd commits to. One thread at a time may call; any number of processes."""
 
-    def __init__(self, git: Git, ref: str = DEFAULT_REF) -> None:
-        """Work on the full name `ref` in the repository of `git`."""
+    def __init__(
+        self,
+        git: Git,
+        ref: str = DEFAULT_REF,
+        worktrees: Callable[[], Iterable[Worktree]] = tuple,
+    ) -> None:
+        """Work on the full name `ref` in the repository of `git`, whose worktrees may have it checked out."""
         self.git = git
         self.ref = ref
+        self._worktrees = worktrees
         self._listing: tuple[str, dict[str, str]] | None = None  # the files of one commit
 
     def tip(self) -> str | None:
@@ -69,6 +76,11 @@ class Branch:
                 return tip
         return None
 
+    def facts(self) -> tuple[object, ...]:
+        """What changes when the ref moves, however git keeps it; a few stats, no git."""
+        places = (self.ref, "packed-refs", "reftable/tables.list")
+        return tuple(_facts_of(self._common_dir / place) for place in places)
+
     def files(self, prefix: str = "") -> dict[str, str]:
         """The path and blob id of every file at the tip whose path begins with `prefix`."""
         tip = self.tip()
@@ -80,7 +92,7 @@ class Branch:
         blob = self.files().get(path)
         return None if blob is None else self._blob(blob)
 
-    def publish(
+    def publish(  # noqa: PLR0913 - what a commit consists of
         self,
         changes: Mapping[str, bytes | None],
         message: str,
@@ -89,62 +101,103 @@ class Branch:
         author: str,
         when: datetime,
         rebuild: bool = False,
+        joining: Joining | None = None,
     ) -> str:
         """Commit changes (None removes a file) on top of `expect`; the new tip.
 
         The tip has to be `expect` (None: no branch yet), now and until the ref moves; otherwise
         BranchMoved, and nothing has happened. When nothing differs there is no commit and `expect` comes
         back. `author` is a name, `when` an aware time. With `rebuild` the changes are all the files there
-        will be, damage at the tip is mended, and a history that has gaps is left behind. ValueError for a
-        path that git does not take, GitFailed for whatever git cannot do.
+        will be, damage at the tip is mended, and a history that has gaps is left behind. With `joining`
+        there is a commit in any case, with both histories behind it. ValueError for a path that git does
+        not take, GitFailed for whatever git cannot do; BranchHeld when a worktree that has the branch
+        checked out cannot be brought along.
         """
         head = commit_head(message, author, when)
         for path in changes:
             check_path(path)
         if self.tip() != expect:
             raise BranchMoved(ref=self.ref)
-        return self._rebuild(changes, head, expect) if rebuild else self._extend(changes, head, expect)
+        if rebuild:
+            return self._rebuild(changes, head, expect, joining)
+        return self._extend(changes, head, expect, joining)
+
+    def advance(self, tip: str, expect: str | None) -> None:
+        """Have the branch at a commit that is there already. BranchMoved, BranchHeld as `publish`."""
+        if self.tip() != expect:
+            raise BranchMoved(ref=self.ref)
+        self._follow(tip, expect)
 
     def checked_out_in(self, worktrees: Iterable[Worktree]) -> list[Worktree]:
         """Those worktrees that have this branch checked out, or are in the middle of rebasing it."""
         return [tree for tree in worktrees if self.ref in (tree.branch, *_rebased(tree.git_dir))]
 
-    def _extend(self, changes: Mapping[str, bytes | None], head: bytes, expect: str | None) -> str:
+    def _extend(
+        self, changes: Mapping[str, bytes | None], head: bytes, expect: str | None, joining: Joining | None
+    ) -> str:
         before = {} if expect is None else self._files_at(expect)
         different = {
             path: text
             for path, text in changes.items()
             if before.get(path) != (None if text is None else blob_id(text, expect or ""))
         }
-        if expect is not None and not different:
+        if expect is not None and not different and joining is None:
             return expect
-        tip = self._write_commit(head, expect, different, clear=False)
-        point("branch.before-swap")
-        self._swap(tip, expect)
-        self._remember(tip, before, different)
+        self._demand_clean(expect)
+        tip = self._write_commit(head, expect, different, clear=False, joining=joining)
+        self._follow(tip, expect)
+        if joining is None:
+            self._remember(tip, before, different)
         return tip
 
-    def _rebuild(self, changes: Mapping[str, bytes | None], head: bytes, expect: str | None) -> str:
+    def _rebuild(
+        self, changes: Mapping[str, bytes | None], head: bytes, expect: str | None, joining: Joining | None
+    ) -> str:
         wanted = {path: text for path, text in changes.items() if text is not None}
-        whole = expect is not None and self._is_whole(expect)
-        if expect is not None and whole and self._holds(expect, wanted):
+        whole = expect is not None and self.is_whole(expect)
+        if expect is not None and whole and joining is None and self._holds(expect, wanted):
             return expect
-        tip = self._write_commit(head, expect if whole else None, wanted, clear=True)
+        self._demand_clean(expect)
+        tip = self._write_commit(head, expect if whole else None, wanted, clear=True, joining=joining)
         self.git.objects().close()  # a new process looks into the new pack first
-        if not self._holds(tip, wanted):
+        if not self._holds(tip, wanted, exactly=joining is None):
             reason = "damaged objects are in the way; `git fsck` names them"
             raise GitFailed(command="fast-import", status=0, stderr=reason)
-        point("branch.before-swap")
-        self._swap(tip, expect)
+        self._follow(tip, expect)
         return tip
 
+    def _showing(self) -> list[Worktree]:
+        """The worktrees to be brought along; one that is gone and not locked has left."""
+        return [tree for tree in self.checked_out_in(self._worktrees()) if tree.state != "missing"]
+
+    def _demand_clean(self, expect: str | None) -> None:
+        """BranchHeld before anything is written, where a worktree could not be brought along."""
+        for tree in self._showing():
+            checkout.demand_clean(self.git, tree, expect, self.ref, self._notes)
+
+    def _follow(self, tip: str, expect: str | None) -> None:
+        """Move the ref, and with it the worktrees that have the branch checked out."""
+        with checkout.brought_along(self.git, self._showing(), (expect, tip), self.ref, self._notes):
+            point("branch.before-swap")
+            self._swap(tip, expect)
+
+    @property
+    def _notes(self) -> Path:
+        return self._common_dir / "taskd" / "brought-along"
+
     def _write_commit(
-        self, head: bytes, parent: str | None, files: Mapping[str, bytes | None], *, clear: bool
+        self,
+        head: bytes,
+        parent: str | None,
+        files: Mapping[str, bytes | None],
+        *,
+        clear: bool,
+        joining: Joining | None = None,
     ) -> str:
         """Put a commit and all that is new in it into the object database; its id."""
         # in a pack the good copy of an object is found before a damaged loose one
         packed = clear or len(files) > LOOSE_LIMIT
-        stream = b"".join(import_stream(head, parent, files, clear=clear))
+        stream = b"".join(import_stream(head, parent, files, clear=clear, joining=joining))
         options = ("--quiet", "--done", "--date-format=raw")
         with self._own_git_dir() as env:
             return self.git.text(
@@ -213,18 +266,17 @@ class Branch:
         finally:
             lock.unlink()
 
-    def _is_whole(self, commit: str) -> bool:
+    def is_whole(self, commit: str) -> bool:
         """Whether the commit, its history and everything in it exist."""
         walk = ("rev-list", "--objects", "--quiet", commit)
         return self.git.run(*walk, allow=range(-64, 256), timeout=IMPORT_SECONDS).status == 0
 
-    def _holds(self, commit: str, wanted: Mapping[str, bytes]) -> bool:
-        """Whether the commit consists of exactly these files and each of them can be read."""
+    def _holds(self, commit: str, wanted: Mapping[str, bytes], *, exactly: bool = True) -> bool:
+        """Whether the commit consists of these files (and others, unless `exactly`) that can be read."""
         try:
             found = self._list_files(commit)
-            return found.keys() == wanted.keys() and all(
-                self._blob(found[path]) == text for path, text in wanted.items()
-            )
+            whole = found.keys() == wanted.keys() if exactly else found.keys() >= wanted.keys()
+            return whole and all(self._blob(found[path]) == text for path, text in wanted.items())
         except GitFailed:
             return False
 
@@ -269,6 +321,14 @@ def _make_git_dir(place: Path) -> None:
         aside = place / f"HEAD.{os.getpid()}"
         aside.write_bytes(b"ref: refs/heads/none\n")
         aside.replace(place / "HEAD")
+
+
+def _facts_of(path: Path) -> tuple[int, ...] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _directories(paths: Iterable[str]) -> set[str]:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -17,18 +18,40 @@ UNWRITABLE: Final = re.compile(r"[\x00-\x20\x7f<>]+")  # and has no way to write
 ESCAPED: Final = re.compile(rb'[\x00-\x1f"\\\x7f]')
 
 
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """What makes a commit join two histories: the tip of the other one, and files brought from there.
+
+    A file is (mode, blob id), None where it goes.
+    """
+
+    commit: str
+    files: Mapping[str, tuple[str, str] | None] = field(default_factory=dict)
+
+
 def import_stream(
-    head: bytes, parent: str | None, files: Mapping[str, bytes | None], *, clear: bool
+    head: bytes,
+    parent: str | None,
+    files: Mapping[str, bytes | None],
+    *,
+    clear: bool,
+    joining: Joining | None = None,
 ) -> Iterator[bytes]:
     """One commit, which git answers with its id, and after which it forgets the branch again.
 
-    `head` is a `commit_head`; of `files` None removes one; with `clear` they are all there will be.
+    `head` is a `commit_head`; of `files` None removes one; with `clear` they are all there will be, but
+    for those of `joining`.
     """
     yield b"commit refs/taskd/new\nmark :1\n" + head
     if parent is not None:
         yield b"from %s\n" % parent.encode()
-    if clear:
+    if joining is not None:
+        yield (b"from %s\n" if parent is None else b"merge %s\n") % joining.commit.encode()
+    if clear or (joining is not None and parent is None):
         yield b"deleteall\n"
+    for path, brought in (joining.files if joining is not None else {}).items():
+        line = b"D %s\n" if brought is None else b"M %s %s %%s\n" % tuple(map(str.encode, brought))
+        yield line % _quoted(path)
     # removals first: a file may give way to a directory of its name
     yield from (b"D %s\n" % _quoted(path) for path, text in files.items() if text is None)
     for path, text in files.items():

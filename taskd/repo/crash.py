@@ -41,8 +41,14 @@ STEPS: Final[dict[str, str]] = {
     "intent.closed": "bases are moved, intents and errands of the round are closed",
     # the branch
     "branch.mirroring": "it is known what goes on the branch, git has not been asked",
+    "branch.taking": "the transaction of a batch of what others wrote there is about to be committed",
+    "branch.taken": "what others wrote there is in the index, and that it was heard",
+    "branch.brought-along": "worktrees that show the branch are where it is about to go",
     "branch.before-swap": "the commit is in the object database, the branch has not moved",
     "branch.remembered": "the index knows what stands on the branch",
+    # the remote
+    "remote.fetched": "what the remote says is in the object database, nothing of it was taken",
+    "remote.agreed": "both branches are at one commit, and the index knows",
     # after a crash
     "recover.settled": "bases are in step with a dead process's intents, which are still open",
     "recover.before-discard": "the text of a temp file is kept, the file is about to go",

@@ -225,7 +225,7 @@ def _branches(
         tops = {record.path: record.admin for record in records}
         if repository.main is not None:
             tops[repository.main] = repository.common_dir
-        return {top: [_head_of(git_dir)] for top, git_dir in tops.items()}
+        return {top: [head_branch(git_dir)] for top, git_dir in tops.items()}
     if asked.status == USAGE:  # before git 2.36
         asked, separator = git.run("worktree", "list", "--porcelain"), b"\n"
     found: dict[Path, list[str | None]] = {}
@@ -266,12 +266,12 @@ def _branch_of(git_dir: Path, listed: list[str | None] | None) -> str | None:
     """The one of the listed branches that this git dir's HEAD names, if there are several."""
     if listed is None or len(listed) == 1:
         return listed[0] if listed else None
-    head = _head_of(git_dir)
+    head = head_branch(git_dir)
     return head if head in listed else None
 
 
-def _head_of(git_dir: Path) -> str | None:
-    """The branch that a HEAD file names."""
+def head_branch(git_dir: Path) -> str | None:
+    """The full name of the branch that a HEAD file names, None for a detached one."""
     word, _, ref = os.fsdecode(_read(git_dir / "HEAD") or b"").partition(":")
     return ref.strip() if word == "ref" else None
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from taskd.core.lifecycle import effective, is_gated, lawful_from, lawful_steps, move, steps
+from taskd.core.lifecycle import LAWFUL, effective, is_gated, lawful_from, lawful_steps, move, steps, way
 from taskd.core.task import Claim, Status, Task
 from taskd.errors import Unlawful
 
@@ -86,3 +86,13 @@ def test_blocked_by_a_dependency_is_shown_not_stored() -> None:
 def test_dependencies_gate_the_beginning(task: Task, wanted: Status, *, gated: bool) -> None:
     """What waits cannot be begun, not even by way of blocked; what was begun goes on."""
     assert is_gated(task, wanted) is gated
+
+
+@pytest.mark.parametrize("goal", Status)
+@pytest.mark.parametrize("status", Status)
+def test_there_is_a_lawful_way_to_every_status(status: Status, goal: Status) -> None:
+    """Wherever another clone has brought a task, lawful transitions lead there, and no detours."""
+    found = way(status, goal)
+
+    assert all(new in LAWFUL[old] for old, new in zip((status, *found), found, strict=False))
+    assert ((status, *found)[-1], len(found) <= 3) == (goal, True)

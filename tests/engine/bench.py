@@ -21,7 +21,7 @@ from taskd.repo.branch import Branch
 from taskd.repo.git import Git
 from taskd.repo.history import History
 from taskd.repo.lock import FileLock
-from taskd.repo.worktrees import Repository
+from taskd.repo.worktrees import Repository, list_worktrees
 from taskd.store.base import Base, Conflict, Entry, Hold, Intent, Problem
 from taskd.store.memory import MemoryDatabase
 from taskd.store.memory_txn import MemoryTxn
@@ -278,7 +278,8 @@ def open_bench(top: Path, git: Callable[..., str], rules: Rules) -> Bench:
     lock = FileLock(common / "taskd" / "write.lock")
     history = History(door, rules.tasks_dir)
     site = Site(repository, common / "taskd", rules, db, door, history, lock, log)
-    engine = Engine(site, Branch(door, REF), FileLock(common / "taskd" / "mirror.lock"), times.nanoseconds)
+    branch = Branch(door, REF, lambda: list_worktrees(door, repository))
+    engine = Engine(site, branch, FileLock(common / "taskd" / "mirror.lock"), times.nanoseconds)
     bench = Bench(top, git, engine, db, times, log)
     with engine.working():
         engine.start()

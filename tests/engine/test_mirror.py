@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from taskd.engine.mirror import BODY_LIMIT, SUBJECT_LIMIT, TIP, message
+from taskd.engine.mirror import BODY_LIMIT, SUBJECT_LIMIT, message
+from taskd.engine.moved import TIP
 from taskd.engine.site import MIRROR
 from taskd.errors import BranchMoved, StoreFailed
 from taskd.repo.branch import Branch
@@ -163,7 +164,7 @@ def test_a_branch_that_moves_meanwhile_is_read_again(bench: Bench, rivals: int) 
     mirror(bench)
     branch = Contested(bench.engine.branch.git, REF)
     branch.rivals = rivals
-    bench.engine.branch = branch
+    bench.engine.branching.branch = branch
     bench.put("db.md", document("db"))
 
     if rivals == 5:

@@ -14,6 +14,7 @@ import pytest
 
 from taskd.errors import BranchMoved, GitFailed
 from taskd.repo.branch import Branch
+from taskd.repo.commits import Joining
 from taskd.repo.git import Git
 
 RunGit = Callable[..., str]
@@ -33,9 +34,15 @@ class MovedMeanwhile(Branch):
         self.move = move
 
     def _write_commit(
-        self, head: bytes, parent: str | None, files: Mapping[str, bytes | None], *, clear: bool
+        self,
+        head: bytes,
+        parent: str | None,
+        files: Mapping[str, bytes | None],
+        *,
+        clear: bool,
+        joining: Joining | None = None,
     ) -> str:
-        written = super()._write_commit(head, parent, files, clear=clear)
+        written = super()._write_commit(head, parent, files, clear=clear, joining=joining)
         self.move()
         return written
 
@@ -100,6 +107,7 @@ import pathlib, sys
 from datetime import UTC, datetime
 from taskd.errors import BranchMoved
 from taskd.repo.branch import Branch
+from taskd.repo.commits import Joining
 from taskd.repo.git import Git
 top, name, rounds = pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 lost = 0
@@ -230,6 +238,7 @@ KILLED = """
 import pathlib, sys
 from datetime import UTC, datetime
 from taskd.repo.branch import Branch
+from taskd.repo.commits import Joining
 from taskd.repo.git import Git
 door = Git(pathlib.Path(sys.argv[1]))
 branch = Branch(door)

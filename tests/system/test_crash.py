@@ -30,7 +30,11 @@ TEN: Final = 10  # times each step is to be hit in a soak
 #: seconds the scripts keep a daemon busy
 BUSY: Final = {"shared": 2.0, "tracked": 0.8}
 STEPS_OF_RECOVERY: Final = ("recover.settled", "recover.before-discard")
-STEPS_OF_SCRIPT: Final = tuple(step for step in STEPS if step not in STEPS_OF_RECOVERY)
+#: steps on ways that need somebody else at the branch
+STEPS_OF_OTHERS: Final = tuple(
+    step for step in STEPS if step.startswith(("branch.tak", "branch.brought", "remote."))
+)
+STEPS_OF_SCRIPT: Final = tuple(step for step in STEPS if step not in (*STEPS_OF_RECOVERY, *STEPS_OF_OTHERS))
 #: steps on the way of what a command writes into its caller's own file
 STEPS_OF_FILES: Final = tuple(
     step for step in STEPS_OF_SCRIPT if step.startswith(("command.", "intent.", "exchange.", "create."))
