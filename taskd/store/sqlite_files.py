@@ -14,7 +14,7 @@ from taskd.store.values import unkeepable_number, unkeepable_text
 
 VERSION: Final = 1  # how many steps of `schema` this taskd knows
 APPLICATION: Final = 0x7461736B  # "task": tells our file from another program's database
-MAGIC: Final = b"SQLite format 3\0"  # how every SQLite file begins
+SMALLEST: Final = 512  # bytes of the smallest page; no SQLite file that has anything in it is shorter
 OLDEST_SQLITE: Final = (3, 37, 0)  # STRICT tables
 BUSY_TIMEOUT: Final = 5.0  # seconds SQLite itself waits for another process's write
 PATIENCE: Final = 30.0  # seconds until a write gives up; SQLite's waiting is not fair, and twenty may queue
@@ -116,15 +116,19 @@ def _demand_sqlite() -> None:
 
 
 def _demand_database(path: Path) -> None:
-    """StoreFailed for a file of something else; SQLite would take one of few bytes for an empty database."""
-    if not path.exists() or path.with_name(f"{path.name}-journal").exists():
-        return  # with a journal the beginning may be half written, and is restored on opening
+    """StoreFailed for a file of few bytes, which SQLite would take for an empty database; any other it tells.
+
+    The file is looked at and never opened: to close it would drop every lock this process has on it.
+    """
+    if path.with_name(f"{path.name}-journal").exists():
+        return  # the beginning may be half written, and is restored on opening
     try:
-        with path.open("rb") as file:
-            begins = file.read(len(MAGIC))
+        size = path.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return
     except OSError as error:
         raise StoreFailed(reason=f"{path} cannot be read: {error.strerror}") from error
-    if begins not in {b"", MAGIC}:
+    if 0 < size < SMALLEST:
         raise StoreFailed(reason=f"{path} is no SQLite database")
 
 

@@ -153,6 +153,17 @@ def test_readers_are_used_again(database: SqliteDatabase) -> None:
     assert (len(pool), set(database._readers)) == (IDLE_READERS, set(pool))  # noqa: SLF001 - see above
 
 
+def test_a_second_reader_keeps_the_locks_of_the_first(database: SqliteDatabase, place: Path) -> None:
+    """Whoever opens and closes the index elsewhere does not take itself for the last one to use it."""
+    put(database, made("a"))
+    leaving = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT 1 FROM tasks')"
+    with database.read() as first, database.read() as second:
+        subprocess.run([sys.executable, "-c", leaving, place], check=True)
+
+        assert place.with_name(f"{place.name}-wal").exists()
+        assert (first.live(), second.live()) == (["a"], ["a"])
+
+
 def test_tables_are_strict(database: SqliteDatabase, place: Path) -> None:
     """A text in a column of numbers is refused by the file itself."""
     put(database, made("a"))
