@@ -64,6 +64,7 @@ def time_rebase(bench: Bench) -> tuple[list[float], int]:
         repository.git("switch", "-q", "base")
         rewrite(repository.file(0, COMMITS + 1), "On the base.")
         repository.git("commit", "-q", "-a", "-m", "base")
+        settle(repository)  # or the rebase would be the first to bring it, and rightly be heard
         repository.git("switch", "-q", "main")
         settle(repository)
         before = journal(db)
