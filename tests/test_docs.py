@@ -19,6 +19,7 @@ PAGES: Final = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"
 DECISIONS: Final = sorted(REPOSITORY.glob("docs/decisions/*.md"))
 SCREEN: Final = 60  # lines of a decision, at most: one screen
 NAMED: Final = re.compile(r"`((?:taskd|tests|docs|benchmarks|systemd|launchd|\.ci)/[\w./@-]+)`")
+TEST: Final = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
 LINK: Final = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 
 
@@ -49,6 +50,26 @@ def test_what_a_page_names_is_there(page: Path) -> None:
     linked = {path: page.parent / path for path in LINK.findall(text)}
 
     assert [path for path, place in (named | linked).items() if not place.exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_tests_that_a_page_names_are_there(page: Path) -> None:
+    """A page that says what happens names a test of it, and that test exists."""
+    named = TEST.findall(page.read_text())
+
+    assert [
+        f"{path}::{name}"
+        for path, name in named
+        if not re.search(rf"^def {name}\(", (REPOSITORY / path).read_text(), re.MULTILINE)
+    ] == []
+
+
+def test_each_row_of_how_it_decides_names_its_test() -> None:
+    """Whatever git or a hand can do to a file, a test shows what comes of it."""
+    rows = rows_under("What happens to a file", REPOSITORY / "docs" / "how-it-decides.md")
+
+    assert [row for row in rows if len(row) != 4 or not TEST.search(row[-1])] == []
+    assert len(rows) > 30
 
 
 def test_eight_promises_are_tested() -> None:
