@@ -166,8 +166,13 @@ def _hold(site: Site, txn: Txn, place: Place, gone: Sequence[Base]) -> None:
 
 
 def _put_back(txn: Txn, place: Place, gone: Sequence[Base]) -> None:
+    """Have them written again; an editor may still hold what they have carried."""
     for base in gone:
+        carried = txn.carried(place.key, base.path)
         txn.drop_base(place.key, base.path)
+        for text in (*carried, base.text):
+            if text is not None:
+                txn.carry(place.key, base.path, text)
     txn.enqueue(REPLICAS, [base.task for base in gone if base.task])
 
 

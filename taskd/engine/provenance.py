@@ -225,8 +225,17 @@ class Provenance:
             return None
         if entry.mtime_ns <= base.seen_ns:
             return None
-        by_hand = (move.commit for move in self._since(base.head) if move.by_hand)
-        return None if any(self._tree(one).get(path) == entry.blob for one in by_hand) else entry.blob
+        return None if self._committed_by_hand(path, entry.blob, base) else entry.blob
+
+    def _committed_by_hand(self, path: str, blob: str, base: Base) -> bool:
+        """Whether a commit made here since the base was taken has changed a path to a blob."""
+        before = base.head
+        for move in self._since(base.head):
+            changed = before is None or self._tree(before).get(path) != blob
+            if move.by_hand and changed and self._tree(move.commit).get(path) == blob:
+                return True
+            before = move.commit
+        return False
 
     def _last_by_git(self, since: str | None) -> str | None:
         """Where git last brought HEAD by itself after it stood on a commit; None if it did not."""

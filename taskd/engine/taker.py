@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from taskd.core.authored import authored, authored_of
 from taskd.core.change import plain
 from taskd.core.document import Document, read
 from taskd.core.news import nearest, silenced
@@ -13,7 +12,8 @@ from taskd.core.reconcile import Context, Head, Plan, reconcile
 from taskd.core.render import authored_text, replica_text
 from taskd.core.task import Task
 from taskd.core.texts import text_hash
-from taskd.engine.accept import Origin, accept, settled
+from taskd.engine import moot
+from taskd.engine.accept import Origin, accept
 from taskd.engine.identity import Finder
 from taskd.engine.listing import Listing
 from taskd.engine.provenance import CTIME, Provenance
@@ -166,7 +166,7 @@ class Taker:
             self._leave_deleted(head, item)
         elif self.txn.known(id, text_hash(document.text)):
             self._rest(id, item)
-            self._settle_moot(head, case)
+            self._end_conflicts(head, case)
             self.listing.taken(item.path, id, document)
         else:
             self._merge_news(head, self._ancestor(id, case.former, item), case)
@@ -352,34 +352,19 @@ class Taker:
             if head is None:
                 self._announce_dependents(new.id)
         self._rest(new.id, item, by_hand=by_hand)
-        self._settle_moot(new, case, by_hand=by_hand)
+        self._end_conflicts(new, case, by_hand=by_hand)
         for clash in plan.clashes:
             values = (plain(clash.base), plain(clash.index), plain(clash.file))
             self.txn.put_conflict(Conflict(new.id, clash.field, self.place.key, *values, since=now))
         if text_hash(replica_text(plan.text, new)) != text_hash(item.text):
             self.txn.enqueue(REPLICAS, [new.id])
 
-    def _settle_moot(self, head: Task, case: _Case, *, by_hand: bool = False) -> None:
-        """End conflicts of a file that git tracks here when it has come to say what the index says.
-
-        Somebody typed that, or merged: then what had lost is in the file's history. Of a file that taskd
-        writes it would prove nothing.
-        """
-        if self.git is None or case.item.path not in self.git.tracked:
-            return
-        told, stands = authored(case.document, head.id), authored_of(head)
-        for row in self.txn.conflicts(head.id):
-            agrees = row.field in stands and plain(told.get(row.field)) == plain(stands[row.field])
-            if row.worktree == self.place.key and agrees and (by_hand or self._has_said(row, case)):
-                answer = {"take": "index", "value": plain(stands[row.field])}
-                self.txn.record([settled(row, answer, self._git_origin(), self.txn.now())])
-                self.txn.drop_conflict(row.id)
-
-    def _has_said(self, row: Conflict, case: _Case) -> bool:
-        """Whether a version in the file's history here has the value that lost."""
-        assert self.git is not None  # noqa: S101 - the caller has looked
-        versions = (_read_or_none(text) for text in self.git.versions(case.item.path))
-        return any(one and plain(authored(one, case.id).get(row.field)) == row.file for one in versions)
+    def _end_conflicts(self, head: Task, case: _Case, *, by_hand: bool = False) -> None:
+        """End the conflicts that the file's coming to say what the index says has settled."""
+        if self.git is not None and case.item.path in self.git.tracked:
+            before = self.txn.text(case.former.text) if by_hand and case.former and case.former.text else None
+            over = None if before is None else _read_or_none(before)
+            moot.end_conflicts(self.txn, self.git, head, moot.Saying(case.item.path, case.document, over))
 
     def _text_of(self, head: Task | None, plan: Plan) -> str:
         """The hash of the plan's text; that of the head's own if only the live status was shown in it."""

@@ -261,6 +261,7 @@ def _settle(txn: Txn, write: Write, outcome: exchange.Outcome, report: Written) 
 
 def _move_base(txn: Txn, write: Write) -> None:
     if write.wanted is None:
+        _carry_along(txn, write)
         txn.drop_base(write.place.key, write.path)
         return
     before, hash = txn.base(write.place.key, write.path), text_hash(write.wanted)
@@ -269,6 +270,15 @@ def _move_base(txn: Txn, write: Write) -> None:
     # Written this instant, so its stamp proves nothing yet: the next scan looks at the text.
     base = before or Base(write.place.key, write.path, None, None, None)
     txn.put_base(replace(base, task=write.task, text=hash, stamp=None, seen_ns=time.time_ns()))
+
+
+def _carry_along(txn: Txn, write: Write) -> None:
+    """What an editor may hold of a file that goes is from now on held against its task's other file."""
+    for base in txn.bases_of(write.task):
+        if base.worktree == write.place.key and base.path != write.path:
+            for text in (*txn.carried(write.place.key, write.path), write.expected):
+                if text is not None:
+                    txn.carry(base.worktree, base.path, text)
 
 
 def _unwritable(txn: Txn, write: Write) -> Problem:

@@ -467,6 +467,24 @@ def test_a_buffer_saved_as_it_was_opened(bench: Bench) -> None:
     assert "risk: high" in (bench.text("a.md", "alpha") or "")
 
 
+def test_a_buffer_that_outlives_its_file(bench: Bench) -> None:
+    """A file that was cleaned away and put back is still in an editor: its old state says nothing new."""
+    bench.add_worktree("alpha")
+    for id in ("a", "b"):
+        bench.save(f"{id}.md", document(id, body=BODY, risk="low"))
+    bench.settle()
+    buffer = bench.text("a.md", "alpha") or ""
+    run(bench, "clean", "-qfdx", key="alpha")
+    with bench.engine.working():
+        bench.engine.decide_absence(bench.place("alpha"), ["a.md", "b.md"])
+    set_risk(bench, "low", "high")
+    bench.settle()
+    bench.save("a.md", buffer.replace("two", "TWO"), "alpha")
+    bench.settle()
+
+    assert (risk(bench), "TWO" in bench.task("a").body) == ("high", True)
+
+
 def test_untracked_files_that_a_stash_puts_back(bench: Bench) -> None:
     """S-02: where files are shared, `git stash --all` and its pop bring back none of their old states."""
     bench.add_worktree("alpha")
@@ -563,6 +581,44 @@ def test_a_commit_of_other_files_after_a_reset(tracked: Bench) -> None:
     tracked.settle()
 
     assert risk(tracked) == "high"
+
+
+def test_a_commit_of_other_files_after_a_stash_and_an_edit(tracked: Bench) -> None:
+    """That a commit has the file as git put it back does not make that typed."""
+    set_risk(tracked, "low", "high")
+    tracked.settle()
+    run(tracked, "stash", "-q")
+    (tracked.top / "README").write_text("x\n")
+    commit(tracked, "other")
+    tracked.edit("a.md", "two", "TWO")
+    tracked.settle()
+
+    assert (risk(tracked), "TWO" in tracked.task("a").body) == ("high", True)
+
+
+def test_a_conflict_is_not_over_by_typing_the_same_elsewhere(tracked: Bench) -> None:
+    """A value that lost stays in its conflict until it is typed over, merged, or the conflict resolved."""
+    set_risk(tracked, "low", "high", "alpha")
+    tracked.settle()
+    set_risk(tracked, "low", "medium")
+    tracked.settle()
+    run(tracked, "stash", "-q")
+    tracked.settle()
+    set_risk(tracked, "low", "high")
+    tracked.settle()
+
+    assert [row.file for row in tracked.conflicts()] == ["medium"]
+
+
+def test_a_conflict_is_over_when_it_is_typed_over(tracked: Bench) -> None:
+    """Who types the index's value over the one that lost has settled the conflict."""
+    set_risk(tracked, "low", "high", "alpha")
+    tracked.settle()
+    for old, new in (("low", "medium"), ("medium", "high")):
+        set_risk(tracked, old, new)
+        tracked.settle()
+
+    assert tracked.conflicts() == []
 
 
 def test_a_branch_that_is_moved_from_another_worktree(tracked: Bench) -> None:
