@@ -80,11 +80,30 @@ def _private_directory(directory: Path) -> None:
     directory.chmod(0o700)
 
 
-def write_endpoint(state_dir: Path, path: Path) -> None:
-    """Tell clients where the socket is, in one rename."""
-    temp = state_dir / ".endpoint.json"
+def write_endpoint(state_dir: Path, path: Path, *, unlink: bool) -> Callable[[], None]:
+    """Tell clients where the socket is, in one rename; what takes that back, and with `unlink` the socket.
+
+    Another daemon's is left alone: it may have taken over meanwhile.
+    """
+    temp, place = state_dir / ".endpoint.json", state_dir / "endpoint.json"
     temp.write_text(json.dumps({"socket": str(path), "pid": os.getpid()}) + "\n", encoding="utf-8")
-    temp.replace(state_dir / "endpoint.json")
+    temp.replace(place)
+    ours = [(file, _inode(file)) for file in ([place, path] if unlink else [place])]
+
+    def forget() -> None:
+        for file, inode in ours:
+            if _inode(file) == inode:
+                file.unlink(missing_ok=True)
+
+    return forget
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def peer_uid(sock: socket.socket) -> int:
