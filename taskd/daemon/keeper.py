@@ -178,6 +178,7 @@ class Keeper:
                 self._ingest(key, paths)
             with self.engine.working():
                 self.engine.finish_replicas()
+            doubts.remember(self.engine.site)
         except (TaskdError, OSError) as error:
             self.log.warning("drain.failed", reason=str(error))
         for sync in self._syncs:

@@ -178,7 +178,7 @@ class Daemon:
         """Carry out a call of a command line: reading ones here, others in the loop; from any thread."""
         row = OPERATIONS.get(call.op)
         if row is not None and not row.writes:
-            return self.engine.answer(call)
+            return self._read(call)
         done = threading.Event()
         replies = list[wire.Reply]()
 
@@ -192,6 +192,13 @@ class Daemon:
             if self._closed:  # it came too late for the last turn
                 return wire.failed(Unreachable(repo=str(self.home.top), reason="it is stopping"))
         return replies[0]
+
+    def _read(self, call: wire.Call) -> wire.Reply:
+        """Carry out a call that only reads; damage it meets is no matter of this call alone."""
+        reply = self.engine.answer(call)
+        if reply.error is not None and reply.error["code"] == StoreDamaged.code:
+            self.failed(StoreDamaged(reason=reply.error["message"]))
+        return reply
 
     def work(self) -> None:
         """Serve until stopped."""
@@ -226,7 +233,7 @@ class Daemon:
             elif op in OPERATIONS and OPERATIONS[op].writes:
                 writes.append(request)
             else:
-                request.answer(self.engine.answer(request.call))
+                request.answer(self._read(request.call))
         if writes:
             self._execute(writes)
 

@@ -13,7 +13,7 @@ from typing import Final
 from taskd.core.claims import moment
 from taskd.engine import doubts
 from taskd.engine.site import Site
-from taskd.errors import StoreFailed
+from taskd.errors import StoreDamaged, StoreFailed
 from taskd.store.base import COPIES
 
 KEPT: Final = 7  # copies
@@ -41,18 +41,24 @@ def back_up_daily(site: Site) -> bool:
 
 def save(site: Site) -> bool:
     """Make a copy of an index whose file was removed while it was open; whether that was possible."""
-    return back_up(site, doubts.seen(site.state_dir), datetime.now(UTC))
+    try:
+        return back_up(site, doubts.seen(site.state_dir), datetime.now(UTC))
+    except StoreDamaged as error:
+        site.log.warning("index.not-copied", reason=error.message)
+        return False
 
 
 def back_up(site: Site, seq: int, now: datetime) -> bool:
     """Make a copy now, and let the oldest go; whether that was possible.
 
-    When it was not that is told, and no older copy goes.
+    When it was not that is told, and no older copy goes. StoreDamaged when the index is found to be that.
     """
     target = directory(site.state_dir) / COPIES.replace("*", f"{seq:0{_DIGITS}}-{now.strftime(_FORM)}")
     try:
         if not site.db.back_up(target):
             return False
+    except StoreDamaged:
+        raise
     except StoreFailed as error:
         site.log.warning("index.not-copied", reason=error.message)
         return False

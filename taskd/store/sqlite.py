@@ -174,14 +174,17 @@ class SqliteDatabase(TaskDatabase):
         return True
 
     def close(self) -> None:
-        """Let go of every connection; those that are reading now are closed when they are done."""
+        """Let go of every connection; those that are reading now are closed when they are done.
+
+        The writing one goes last: what goes last folds the log in, and those that only read cannot.
+        """
         self._closed = True
+        while self._readers:
+            self._readers.pop().close()
         with self._writing:
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
-        while self._readers:
-            self._readers.pop().close()
 
     def _open_writer(self) -> sqlite3.Connection:
         """The writing connection, for whoever holds `_writing`."""

@@ -118,7 +118,7 @@ def _demand_sqlite() -> None:
 
 
 def _demand_database(path: Path) -> None:
-    """StoreDamaged for a file of few bytes, which SQLite would take for an empty database; any other it tells.
+    """StoreDamaged for a file of few bytes, which SQLite takes for an empty database; any other it tells.
 
     The file is looked at and never opened: to close it would drop every lock this process has on it.
     """

@@ -142,6 +142,7 @@ def test_the_newest_sound_copy_takes_its_place(
     again = SqliteDatabase(place)
 
     assert done is not None
+    assert done.aside is not None
     assert (done.copy, done.aside) == (copies / "index-2.db", place.with_name("index.db.20260301T120000000Z"))
     assert stored(again, "later") is not None
     again.close()
