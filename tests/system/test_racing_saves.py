@@ -52,7 +52,7 @@ class Race:
 def begin_race(project: Project, id: str, saves: int, seed: int) -> Race:
     """An editor begins to save a task's file in the worktree `one`."""
     log = project.base / f"{id}.log"
-    words = [EDITOR, project.file(f"{id}.md", "one"), str(saves), str(seed), log]
+    words: list[str | Path] = [EDITOR, project.file(f"{id}.md", "one"), str(saves), str(seed), log]
     return Race(id, saves, log, subprocess.Popen([sys.executable, *words]))
 
 
