@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,6 +29,14 @@ FULL: Final = (sys.executable, "-P", "-m", "taskd")
 ORDINARY: Final = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 
 Git = Callable[..., str]
+
+
+def patched(*settings: str) -> tuple[str, ...]:
+    """The full program with constants of its modules set otherwise: `module.NAME = value`."""
+    modules = [re.match(r"[a-z_.]+(?=\.)", setting) for setting in settings]
+    lines = [f"import {module[0]}" for module in modules if module]
+    lines += ["import sys", *settings, "from taskd.__main__ import main", "sys.exit(main())"]
+    return (sys.executable, "-P", "-c", "\n".join(lines))
 
 
 @dataclass(frozen=True)
@@ -165,11 +174,16 @@ class Project:
         self.launch(**env)
         self.await_daemon()
 
-    def launch(self, *prefix: str, **env: str) -> subprocess.Popen[bytes]:
+    def launch_patched(self, *settings: str) -> None:
+        """Start the daemon with constants set otherwise, as `patched` has them, and wait until it answers."""
+        self.launch(program=patched(*settings))
+        self.await_daemon()
+
+    def launch(self, *prefix: str, program: Sequence[str] = FULL, **env: str) -> subprocess.Popen[bytes]:
         """Start the daemon's process, behind `prefix` if that is given, without waiting for it."""
         with (self.base / "daemon.out").open("ab") as output:
             self.daemon = subprocess.Popen(
-                [*prefix, *FULL, "-C", str(self.served or self.top), "daemon", "run"],
+                [*prefix, *program, "-C", str(self.served or self.top), "daemon", "run"],
                 cwd=self.base,
                 env={**os.environ, **self.env, **env},
                 stdin=subprocess.DEVNULL,
