@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 PATIENCE: Final = 45.0  # seconds until a test gives up waiting; on an idle machine things take 0.1 s
 COMMAND_LIMIT: Final = 60.0  # seconds one command may take
 TREES: Final = ("main", "one", "two")
@@ -344,3 +346,31 @@ def serving(project: Project, **env: str) -> Iterator[Project]:
         yield project
     finally:
         project.stop()
+
+
+@contextlib.contextmanager
+def tiny_disk(place: Path, size: str) -> Iterator[Path]:
+    """A file system of its own."""
+    place.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", place],
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.decode().strip()}")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
+def fill_up(disk: Path) -> Path:
+    """Write until there is no room left."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"x" * 4096)
+        except OSError:
+            return ballast

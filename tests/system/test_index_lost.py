@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.project import TREES, Project, read_or_empty, task_text, wait_for
+from tests.system.project import TREES, Project, read_or_empty, task_text, tiny_disk, wait_for
 
 Make = Callable[..., Project]
 Harm = Callable[[Path], object]
@@ -255,3 +255,21 @@ def test_the_daily_copy(new_project: Make) -> None:
 
     assert (tasks, sound, copy.stat().st_mode & 0o777) == (1, "ok", 0o600)
     assert all("backups" not in text for text in project.status().values())
+
+
+def test_no_room_for_a_copy(new_project: Make, tmp_path: Path) -> None:
+    """A copy that does not fit is told and left, older ones stay, and everything else goes on."""
+    project = lived_in(new_project())
+    for path in copies(project):
+        path.rename(tmp_path / path.name)
+    (project.state / "backups").rmdir()
+    with tiny_disk(project.state / "backups", "64k") as place:
+        project.start()
+        wait_for(lambda: told(project, "index.not-copied"))
+        project.taskd("set", "b", "risk=high")
+        left = list(place.iterdir())
+        project.stop()
+
+    assert "full" in told(project, "index.not-copied")[0]["reason"]
+    assert left == []
+    assert project.alone("show", "b")["risk"] == "high"
