@@ -15,9 +15,10 @@ from typing import Final
 
 from taskd.errors import StoreDamaged, StoreFailed
 from taskd.store.base import COPIED, COPIES
-from taskd.store.sqlite_files import TROUBLE, VERSION, demand_database, sync_directory, told
+from taskd.store.sqlite_files import TROUBLE, VERSION, sync_directory, told
 
 _COMPANIONS: Final = ("-wal", "-shm", "-journal")  # what belongs to a SQLite file, by its name
+_MAGIC: Final = b"SQLite format 3\0"  # how every SQLite file begins
 _TEMP: Final = ".copy.tmp"
 
 
@@ -89,7 +90,10 @@ def rescue(path: Path, copies: Path, now: str, *, known: bool, thorough: bool) -
 def damage(path: Path) -> str:
     """What is wrong with an index file, empty if nothing is, or if it is not ours to judge."""
     try:
-        demand_database(path)
+        with path.open("rb") as file:  # which nobody in this process has open: closing it drops locks
+            begins = file.read(len(_MAGIC))
+        if begins != _MAGIC:
+            return "is damaged (it does not begin as an SQLite database)"
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as conn:
             version = int(conn.execute("PRAGMA user_version").fetchone()[0])
             if version <= VERSION:
@@ -99,7 +103,7 @@ def damage(path: Path) -> str:
         return f"is damaged ({error})" if isinstance(failure, StoreDamaged) else ""
     except StoreDamaged as error:
         return f"is damaged ({error.facts['reason']})"
-    except StoreFailed:  # it cannot be read, and who opens it will say so
+    except OSError:  # it cannot be read, and who opens it will say so
         return ""
     return ""
 
