@@ -236,6 +236,22 @@ class StoreFailed(TaskdError):
     hint = "the task files are untouched; `taskd daemon logs` tells more"
 
 
+class StoreDamaged(StoreFailed):
+    """the index is damaged: {reason}"""
+
+    kind = Kind.TRY_AGAIN
+    code = "store-damaged"
+    hint = "taskd puts it aside and goes on with its newest sound copy; call again"
+
+
+class StoreGone(StoreFailed):
+    """the index is gone: {reason}"""
+
+    kind = Kind.TRY_AGAIN
+    code = "store-gone"
+    hint = "taskd goes on with its newest sound copy; call again"
+
+
 class Stale(TaskdError):
     """{task} was changed by somebody else at the same moment"""
 

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 from taskd import wire
 from taskd.config import Config, Loaded, clone_file, load
-from taskd.engine import registration, setup
+from taskd.engine import backups, doubts, registration, setup
 from taskd.engine.engine import Engine
 from taskd.engine.operations import OPERATIONS
 from taskd.engine.site import SHARED, WORKSPACE, Log, Rules, Site
 from taskd.engine.touches import GATE_POLL, GATE_REST
-from taskd.errors import NotSetUp, NoWorktree, Refused, StoreFailed, TaskdError
+from taskd.errors import NotSetUp, NoWorktree, Refused, StoreDamaged, StoreFailed, StoreGone, TaskdError
 from taskd.repo.branch import Branch
 from taskd.repo.git import Git
 from taskd.repo.history import History
@@ -26,6 +26,7 @@ from taskd.repo.lock import FileLock
 from taskd.repo.remote import Remote
 from taskd.repo.worktrees import Repository, Worktree, list_worktrees, locate, remember_main
 from taskd.store.base import TaskDatabase
+from taskd.store.values import system_clock
 
 GIT_PATIENCE: Final = GATE_REST + 0.1  # seconds a command waits for git to be done with its files
 SOCKET_LIMIT: Final = 104  # bytes; what the smallest sockaddr_un (macOS) holds
@@ -113,10 +114,15 @@ def find_home(directory: Path, environ: Mapping[str, str] = os.environ) -> Home:
     return Home(repository, worktree, load(environ, repository.common_dir, repository.main))
 
 
-def open_engine(home: Home, log: Log | None = None) -> Engine:
-    """An engine on a repository that is set up. Nothing is scanned yet."""
+def open_engine(home: Home, log: Log | None = None, *, thorough: bool = False) -> Engine:
+    """An engine on a repository that is set up. Nothing is scanned yet.
+
+    An index that was lost is replaced by its newest sound copy; with `thorough`, which is for who holds
+    the daemon's lock, a damaged one too.
+    """
     home.require_set_up()
     home.state_dir.mkdir(mode=0o700, exist_ok=True)
+    mend_index(home, log or StderrLog(), thorough=thorough)
     git = Git(home.repository.common_dir, scratch=home.state_dir / "scratch")
     site = Site(
         repository=home.repository,
@@ -147,6 +153,23 @@ def open_store(home: Home) -> TaskDatabase:
     if home.config.store__backend != "sqlite":
         raise StoreFailed(reason=f"there is no store {home.config.store__backend!r}")
     return SqliteDatabase(home.index)
+
+
+def mend_index(home: Home, log: Log, *, thorough: bool) -> None:
+    """Replace a lost or damaged index, as `open_engine` says. StoreGone while a daemon has it open."""
+    from taskd.store.sqlite_copies import rescue  # noqa: PLC0415 - only the store in use is imported
+
+    is_there = home.index.exists() and home.index.stat().st_size > 0
+    known = doubts.is_known(home.state_dir)
+    copies = backups.directory(home.state_dir)
+    if is_there and not thorough:
+        return
+    if not thorough and (known or copies.is_dir()) and home.daemon_lock.is_held():
+        raise StoreGone(reason=f"{home.index} was removed while a daemon serves it")
+    with FileLock(home.state_dir / "write.lock").held():
+        done = rescue(home.index, copies, system_clock(), known=known, thorough=thorough)
+    if done is not None:
+        log.warning("index.rescued", reason=str(done))
 
 
 def rules_of(config: Config) -> Rules:
@@ -198,6 +221,7 @@ class Here:
 
     def __init__(self, home: Home) -> None:
         """Open the engine of a repository that is set up."""
+        self._home = home
         self.engine = open_engine(home)
 
     def close(self) -> None:
@@ -207,20 +231,32 @@ class Here:
     def submit(self, call: wire.Call) -> wire.Reply:
         """Carry out one call."""
         try:
-            if call.op == "sync":
-                return self._sync(call)
-            with self.engine.working():
-                self.engine.start()
-                self._look(call)
-                reply = self._carry_out(call)
-                self.engine.finish_replicas()
-            self.engine.finish_branch()
-            if self.engine.branching.news:
-                with self.engine.working():
-                    self.engine.finish_news()
+            reply = self._sync(call) if call.op == "sync" else self._work(call)
+            doubts.remember(self.engine.site)
+        except StoreDamaged as error:
+            self._mend()
+            return wire.failed(error)
         except TaskdError as error:
             return wire.failed(error)
         return reply
+
+    def _work(self, call: wire.Call) -> wire.Reply:
+        with self.engine.working():
+            self.engine.start()
+            self._look(call)
+            reply = self._carry_out(call)
+            self.engine.finish_replicas()
+        self.engine.finish_branch()
+        if self.engine.branching.news:
+            with self.engine.working():
+                self.engine.finish_news()
+        return reply
+
+    def _mend(self) -> None:
+        """Let the next call find a sound index. What this one did is not known, so it is not done again."""
+        if not self._home.daemon_lock.is_held():  # who holds it mends it
+            self.engine.close()
+            self.engine = open_engine(self._home, thorough=True)
 
     def first_look(self, timeout: float) -> dict[str, object]:
         """Take in a whole repository: what `init` does last."""
@@ -244,7 +280,9 @@ class Here:
 
     def _sync(self, call: wire.Call) -> wire.Reply:
         asked = wire.build(wire.Sync, call.params)
-        return wire.Reply(self.first_look(asked.timeout))
+        reply = wire.Reply(self.first_look(asked.timeout))
+        backups.back_up_daily(self.engine.site)
+        return reply
 
 
 def install(

@@ -18,7 +18,9 @@ from taskd import wire
 from taskd.daemon import schedule
 from taskd.daemon.facts import place_facts, record_facts
 from taskd.daemon.mirrorer import Mirrorer
+from taskd.engine import doubts
 from taskd.engine.absence import Absences
+from taskd.engine.backups import back_up_daily
 from taskd.engine.engine import Engine
 from taskd.engine.site import Place, main_first
 from taskd.engine.touches import GATE_POLL, Touches
@@ -32,6 +34,7 @@ ROUND_REST: Final = 0.1  # seconds between two rounds of write back at most, whi
 ROUND_SHARE: Final = 2.0  # times the length of a round that the loop rests then: a third of the time is its
 REREAD: Final = 0.1  # seconds until a file that was just being written is read again
 SYNC_POLL: Final = 0.02  # seconds between looks at what a sync waits for
+LOG_LARGE: Final = 64 << 20  # bytes of the index's own log after it was folded in: a reader that never ends
 IDLE: Final = 60.0  # seconds the loop sleeps at most; the schedule wakes it every second anyway
 
 
@@ -56,6 +59,8 @@ class Keeper:
     log: Any
     settle: float
     gone: Callable[[], None]  # the repository vanished under us
+    check: Callable[[], None]  # once a second: whether this daemon is still the one that serves
+    failed: Callable[[Exception], None]  # a turn ended by an exception
     last_scan: float | None = None
     last_turn: float = field(default_factory=time.monotonic)
     watcher: Watcher = field(init=False)
@@ -163,6 +168,7 @@ class Keeper:
                 self.log.exception("turn.failed", part=part.__name__, reason=str(error))
                 self._scans |= set(self.engine.site.places)
                 self._rest_until = time.monotonic() + TROUBLE_PAUSE
+                self.failed(error)
         crash.point("turn")
 
     def _finish(self) -> None:
@@ -172,6 +178,7 @@ class Keeper:
                 self._ingest(key, paths)
             with self.engine.working():
                 self.engine.finish_replicas()
+            doubts.remember(self.engine.site)
         except (TaskdError, OSError) as error:
             self.log.warning("drain.failed", reason=str(error))
         for sync in self._syncs:
@@ -255,8 +262,17 @@ class Keeper:
             self.changed()
         elif name == schedule.REMOTE:
             self.mirrorer.envoy.wake()
+        elif name == schedule.BACKUP:
+            back_up_daily(self.engine.site)
         elif name == schedule.CHECKPOINT:
-            self.engine.site.db.checkpoint()
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        db = self.engine.site.db
+        db.checkpoint()
+        size = db.describe().get("log", 0)
+        if isinstance(size, int) and size > LOG_LARGE:
+            self.log.warning("index.log-large", bytes=size, reason="somebody never ends reading it")
 
     def _tick(self) -> None:
         """Once a second: what no event tells."""
@@ -270,6 +286,8 @@ class Keeper:
             self.log.warning("repository.gone", path=str(site.repository.common_dir))
             self.gone()
             return
+        self.check()
+        doubts.remember(site)
         complaints = set(self.watcher.check())
         for complaint in sorted(complaints - self._complaints):
             self.log.warning("watch.limited", reason=complaint)

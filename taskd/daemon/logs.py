@@ -32,7 +32,7 @@ def log_file(state_dir: Path) -> Path:
 @contextmanager
 def logging_to(state_dir: Path, level: str, environ: Mapping[str, str]) -> Iterator[Any]:
     """A logger whose lines are written by a thread of its own, in order, until the block ends."""
-    import structlog  # noqa: PLC0415 - 50 ms, and only a daemon writes the log
+    import structlog.tracebacks  # noqa: PLC0415 - 50 ms, and only a daemon writes the log
 
     path = log_file(state_dir)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -50,18 +50,21 @@ def logging_to(state_dir: Path, level: str, environ: Mapping[str, str]) -> Itera
     listener.start()
     try:
         bound = structlog.make_filtering_bound_logger(getattr(logging, level.upper()))
-        yield structlog.wrap_logger(logger, processors=_processors(structlog.processors), wrapper_class=bound)
+        yield structlog.wrap_logger(
+            logger, processors=_processors(structlog.processors, structlog.tracebacks), wrapper_class=bound
+        )
     finally:
         logger.removeHandler(handler)
         listener.stop()
         file.close()
 
 
-def _processors(made: Any) -> list[Any]:  # noqa: ANN401 - the module structlog.processors
+def _processors(made: Any, tracebacks: Any) -> list[Any]:  # noqa: ANN401 - modules of structlog
     return [
         made.add_log_level,
         made.TimeStamper(fmt="iso", utc=True),
-        made.dict_tracebacks,
+        # without local variables: among them are the texts of tasks, and nobody reads 100 KB of them
+        made.ExceptionRenderer(tracebacks.ExceptionDictTransformer(show_locals=False)),
         _bounded,
         made.JSONRenderer(serializer=_dump),
     ]

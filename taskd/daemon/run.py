@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import socket
 import sys
 import threading
 import time
@@ -28,9 +29,11 @@ from taskd.daemon.logs import logging_to
 from taskd.daemon.mirrorer import Mirrorer
 from taskd.daemon.notify import Notifier, passed_socket
 from taskd.daemon.serve import Request, RunCommand, Server, listen, write_endpoint
+from taskd.engine import backups
 from taskd.engine.engine import Engine
 from taskd.engine.operations import OPERATIONS
-from taskd.errors import TaskdError, Unreachable
+from taskd.errors import Fenced, StoreDamaged, StoreGone, TaskdError, Unreachable
+from taskd.repo.lock import FileLock
 
 SWITCH: Final = 0.0005  # seconds until a busy thread lets another run; 5 ms, the default, is felt in a call
 END_LIMIT: Final = 1.8  # seconds each of keeper and mirrorer may take to end; the promise is 5 in all
@@ -50,35 +53,43 @@ def run(home: local.Home, run_command: RunCommand, environ: Mapping[str, str] = 
         return 0
     try:
         with logging_to(home.state_dir, home.config.log__level, environ) as log:
-            return _serve(home, run_command, log, environ)
+            passed = passed_socket(environ)
+            while _serve(home, lock, run_command, log, environ, passed):
+                log.info("daemon.again", pid=os.getpid())
+        return 0
     finally:
         lock.release()
 
 
-def _serve(home: local.Home, run_command: RunCommand, log: Any, environ: Mapping[str, str]) -> int:  # noqa: ANN401 - structlog's
+def _serve(
+    home: local.Home,
+    lock: FileLock,
+    run_command: RunCommand,
+    log: Any,  # noqa: ANN401 - structlog's
+    environ: Mapping[str, str],
+    passed: socket.socket | None,
+) -> bool:
+    """Serve until stopped; whether to begin again, with what has become of the index."""
     sys.setswitchinterval(SWITCH)
     with ExitStack() as stack:
-        engine = local.open_engine(home, log)
+        engine = local.open_engine(home, log, thorough=True)
         stack.callback(engine.close)
         engine.site.epoch = engine.site.db.take_over()
-        daemon = Daemon(home, engine, Notifier.from_environment(environ), log)
+        daemon = Daemon(home, engine, Notifier.from_environment(environ), log, lock)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: daemon.stop())
         path = local.socket_place(home.repository.common_dir, environ)
-        given = passed_socket(environ)
-        listening = given or listen(path)
+        listening = passed.dup() if passed is not None else listen(path)
         daemon.open(listening, run_command)
         stack.callback(daemon.close)
         # A signal that comes when the loop is about to sleep wakes nobody by itself, see signal(7), pselect.
         signal.set_wakeup_fd(daemon.server.waker(), warn_on_full_buffer=False)
         stack.callback(signal.set_wakeup_fd, -1)
-        write_endpoint(home.state_dir, path)
-        stack.callback((home.state_dir / "endpoint.json").unlink, missing_ok=True)
-        if given is None:
-            stack.callback(path.unlink, missing_ok=True)
+        stack.callback(write_endpoint(home.state_dir, path, unlink=passed is None))
         config = home.config
         fetching = config.mirror__fetch_interval if config.mirror__remote else None
         stack.enter_context(schedule.scheduled(daemon.keeper.post, config.scan_interval, fetching))
+        daemon.keeper.post(schedule.BACKUP)
         log.info("daemon.ready", pid=os.getpid(), repo=str(home.top), socket=str(path))
         for warning in home.loaded.warnings:
             log.warning("config.unknown", reason=warning)
@@ -90,7 +101,7 @@ def _serve(home: local.Home, run_command: RunCommand, log: Any, environ: Mapping
             raise
         daemon.notifier.stopping()
         log.info("daemon.stopping", pid=os.getpid())
-    return 0
+    return daemon.again
 
 
 @dataclass(slots=True)
@@ -101,6 +112,9 @@ class Daemon:
     engine: Engine
     notifier: Notifier
     log: Any
+    lock: FileLock
+    #: the index is another one now, to be opened anew
+    again: bool = False
     started: float = field(default_factory=time.monotonic)
     server: Server = field(init=False)
     keeper: Keeper = field(init=False)
@@ -116,7 +130,9 @@ class Daemon:
         config = self.home.config
         self.server = Server(listening, self.submit, run_command, self.log.exception)
         self.mirrorer = Mirrorer(self.engine, config.mirror__interval, self.log, self._changed)
-        self.keeper = Keeper(self.engine, self.mirrorer, self.log, config.settle, self.stop)
+        self.keeper = Keeper(
+            self.engine, self.mirrorer, self.log, config.settle, self.stop, self.check, self.failed
+        )
         self.keeper.start()
         self.mirrorer.start()
 
@@ -137,11 +153,32 @@ class Daemon:
         self._stopping = True
         self.server.wake()
 
+    def check(self) -> None:
+        """Keep the daemon's lock, whose file somebody may have removed; end when another one has it now."""
+        if self.lock.still_ours():
+            return
+        self.lock.release()
+        if self.lock.try_hold():
+            self.log.warning("lock.renewed", reason="its file was removed")
+        else:
+            self.log.warning("daemon.replaced", by=self.lock.holder())
+            self.stop()
+
+    def failed(self, error: Exception) -> None:
+        """After a failure that trying again does not mend: begin anew, or end if another daemon serves."""
+        if isinstance(error, Fenced):
+            self.stop()
+        elif isinstance(error, (StoreGone, StoreDamaged)) and not self._stopping:
+            if isinstance(error, StoreGone):
+                backups.save(self.engine.site)
+            self.again = True
+            self.stop()
+
     def submit(self, call: wire.Call) -> wire.Reply:
         """Carry out a call of a command line: reading ones here, others in the loop; from any thread."""
         row = OPERATIONS.get(call.op)
         if row is not None and not row.writes:
-            return self.engine.answer(call)
+            return self._read(call)
         done = threading.Event()
         replies = list[wire.Reply]()
 
@@ -155,6 +192,13 @@ class Daemon:
             if self._closed:  # it came too late for the last turn
                 return wire.failed(Unreachable(repo=str(self.home.top), reason="it is stopping"))
         return replies[0]
+
+    def _read(self, call: wire.Call) -> wire.Reply:
+        """Carry out a call that only reads; damage it meets is no matter of this call alone."""
+        reply = self.engine.answer(call)
+        if reply.error is not None and reply.error["code"] == StoreDamaged.code:
+            self.failed(StoreDamaged(reason=reply.error["message"]))
+        return reply
 
     def work(self) -> None:
         """Serve until stopped."""
@@ -189,7 +233,7 @@ class Daemon:
             elif op in OPERATIONS and OPERATIONS[op].writes:
                 writes.append(request)
             else:
-                request.answer(self.engine.answer(request.call))
+                request.answer(self._read(request.call))
         if writes:
             self._execute(writes)
 
@@ -198,6 +242,7 @@ class Daemon:
             replies = self.engine.execute([request.call for request in requests])
         except TaskdError as error:
             self.log.exception("index.failed")
+            self.failed(error)
             replies = [wire.failed(error)] * len(requests)
         for request, reply in zip(requests, replies, strict=True):
             request.answer(reply)

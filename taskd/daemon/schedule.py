@@ -15,12 +15,14 @@ SCAN: Final = "scan"
 RETRY: Final = "retry"
 CHECKPOINT: Final = "checkpoint"
 REMOTE: Final = "remote"
+BACKUP: Final = "backup"
 
 #: seconds between two runs, and why
 INTERVALS: Final = {
     TICK: 1.0,  # new worktrees, lost watches, a gap in time: noticed within a second
     SWEEP: 5.0,  # a lapsed claim is no obstacle meanwhile: claims are judged when they are read
     RETRY: 30.0,  # replicas and a branch that could not be written
+    BACKUP: 600.0,  # whether the copy of the day is due
     CHECKPOINT: 300.0,  # the write-ahead log goes back into the index
 }
 

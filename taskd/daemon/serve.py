@@ -3,7 +3,8 @@
 The serving loop owns the listening socket and the connections of API clients, whose writing calls it
 carries out together (one transaction for all that came in at once). A command line (`A`) is handed to
 a thread of its own, since rendering and slow terminals must not hold up others. Nobody waits for a
-slow client: what does not fit into its socket within `SEND_LIMIT` seconds is dropped with it.
+slow client: what does not fit into its socket is kept for it, no more calls of its are heard until it
+has read that, and it is dropped when it reads nothing for `SEND_LIMIT` seconds.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from taskd.errors import StoreFailed, TaskdError
 
 CONNECTIONS: Final = 256  # at once; more are turned away, so that no client can use up descriptors
 RECEIVE_LIMIT: Final = 10.0  # seconds a command line may take to arrive
-SEND_LIMIT: Final = 10.0  # seconds a client may take to read its answer
+SEND_LIMIT: Final = 10.0  # seconds a client may take to read some of its answer
+LOOK: Final = 1.0  # seconds between looks at clients that do not read
 WORKERS: Final = 16  # command lines worked on at once
 
 Submit = Callable[[wire.Call], wire.Reply]
@@ -48,10 +50,43 @@ class Request:
 
 @dataclass(slots=True)
 class _Api:
-    """A connection of an API client: bytes received so far."""
+    """A connection of an API client: bytes received so far, and bytes it has not taken yet."""
 
     sock: socket.socket
     held: bytearray = field(default_factory=bytearray)
+    unsent: bytearray = field(default_factory=bytearray)
+    #: when some of `unsent` was taken last, monotonic seconds
+    moved: float = 0.0
+    dead: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)  # answers come from several threads
+
+    def send(self, data: bytes) -> None:
+        """Have the kernel take what it can, and keep the rest."""
+        with self.lock:
+            if not self.unsent:
+                self.moved = time.monotonic()
+            self.unsent += data
+            self._push()
+
+    def flush(self) -> None:
+        """Send more of the rest."""
+        with self.lock:
+            self._push()
+
+    def is_lost(self) -> bool:
+        """Whether it hung up, or takes nothing any more."""
+        return self.dead or (bool(self.unsent) and time.monotonic() - self.moved > SEND_LIMIT)
+
+    def _push(self) -> None:
+        try:
+            while self.unsent:
+                sent = self.sock.send(self.unsent)
+                del self.unsent[:sent]
+                self.moved = time.monotonic()
+        except BlockingIOError:
+            return
+        except OSError:
+            self.dead = True
 
 
 def listen(path: Path) -> socket.socket:
@@ -80,11 +115,30 @@ def _private_directory(directory: Path) -> None:
     directory.chmod(0o700)
 
 
-def write_endpoint(state_dir: Path, path: Path) -> None:
-    """Tell clients where the socket is, in one rename."""
-    temp = state_dir / ".endpoint.json"
+def write_endpoint(state_dir: Path, path: Path, *, unlink: bool) -> Callable[[], None]:
+    """Tell clients where the socket is, in one rename; what takes that back, and with `unlink` the socket.
+
+    Another daemon's is left alone: it may have taken over meanwhile.
+    """
+    temp, place = state_dir / ".endpoint.json", state_dir / "endpoint.json"
     temp.write_text(json.dumps({"socket": str(path), "pid": os.getpid()}) + "\n", encoding="utf-8")
-    temp.replace(state_dir / "endpoint.json")
+    temp.replace(place)
+    ours = [(file, _inode(file)) for file in ([place, path] if unlink else [place])]
+
+    def forget() -> None:
+        for file, inode in ours:
+            if _inode(file) == inode:
+                file.unlink(missing_ok=True)
+
+    return forget
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def peer_uid(sock: socket.socket) -> int:
@@ -128,14 +182,30 @@ class Server:
     def wait(self, timeout: float | None) -> list[Request]:
         """Wait for something to happen; the API calls that came in."""
         found = list[Request]()
-        for key, _ in self._selector.select(timeout):
+        for key, events in self._selector.select(self._patience(timeout)):
             if key.fileobj is self._listening:
                 self._accept()
             elif key.fileobj is self._wake_out:
                 self._drain()
             else:
-                found += self._receive(key.data)
+                if events & selectors.EVENT_WRITE:
+                    key.data.flush()
+                if events & selectors.EVENT_READ:
+                    found += self._receive(key.data)
         return found
+
+    def _patience(self, timeout: float | None) -> float | None:
+        """How long to wait at most; clients that take nothing are dropped, the others' rests looked after."""
+        waiting = False
+        for api in list(self._apis.values()):
+            if api.is_lost():
+                self._drop(api)
+                continue
+            events = selectors.EVENT_WRITE if api.unsent else selectors.EVENT_READ
+            waiting = waiting or bool(api.unsent)
+            if self._selector.get_key(api.sock).events != events:
+                self._selector.modify(api.sock, events, api)
+        return timeout if not waiting else min(LOOK, LOOK if timeout is None else timeout)
 
     def close(self) -> None:
         """Turn newcomers away, let commands under way finish, let go of every connection."""
@@ -161,7 +231,7 @@ class Server:
         if peer_uid(sock) not in (os.getuid(), 0) or len(self._apis) + self._commands >= CONNECTIONS:
             sock.close()
             return
-        sock.settimeout(SEND_LIMIT)
+        sock.settimeout(0)
         api = _Api(sock)
         self._apis[sock.fileno()] = api
         self._selector.register(sock, selectors.EVENT_READ, api)
@@ -172,7 +242,7 @@ class Server:
             if not api.held and api.sock.recv(5, socket.MSG_PEEK)[4:5] != b"R":
                 self._hand_over(api)
                 return []
-            data = api.sock.recv(1 << 18, socket.MSG_DONTWAIT)
+            data = api.sock.recv(1 << 18)
         except BlockingIOError:
             return []
         except OSError:
@@ -205,11 +275,9 @@ class Server:
         return [Request(call, lambda reply: self._send(api, reply))]
 
     def _send(self, api: _Api, reply: wire.Reply) -> None:
-        data = wire.pack_reply(reply)
-        try:
-            api.sock.sendall(frames.pack(b"J", data))
-        except OSError:
-            self._drop(api)
+        api.send(frames.pack(b"J", wire.pack_reply(reply)))
+        if api.unsent or api.dead:
+            self.wake()  # it may be another thread's answer, and the loop has to look after the rest
 
     def _drop(self, api: _Api) -> None:
         if self._apis.pop(api.sock.fileno(), None) is not None:
@@ -219,6 +287,7 @@ class Server:
     def _hand_over(self, api: _Api) -> None:
         self._apis.pop(api.sock.fileno())
         self._selector.unregister(api.sock)
+        api.sock.settimeout(SEND_LIMIT)
         with self._count:
             self._commands += 1
         self._workers.submit(self._serve_command, api.sock)

@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 
 from taskd import wire
 from taskd.core.claims import Claimant
-from taskd.engine import absence, ingest, recover, troubles, writeback
+from taskd.engine import absence, doubts, ingest, recover, troubles, writeback
 from taskd.engine.branching import Branching
 from taskd.engine.callers import Authored, Owed
 from taskd.engine.coordination import sweep_leases
@@ -89,8 +89,12 @@ class Engine:
         first = self.site.epoch is not None
         if first:
             self.site.git.clear_scratch()
+        doubt = doubts.forget_if_old(self.site)
         self._note(recover.recover(self.site, self.clock_ns(), sweep=first))
         self.branching.restore()
+        if doubt:
+            self.finish_branch()  # what it says beyond an old index comes before the files are heard
+            doubts.tell(self.site, doubt)
 
     def scan(self, place: Place) -> Sighted:
         """Compare a place with its bases, by stamps; files whose stamp cannot be trusted are touched."""

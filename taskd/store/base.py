@@ -20,10 +20,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Final, Protocol
 
 from taskd.core.query import Query
 from taskd.core.task import ContextItem, Feedback, Note, Participant, PrivateNote, Status, Task
+
+#: meta key of an index that is a copy: the time it was made. Whoever opens it lives in a later time
+COPIED: Final = "copied"
+#: how the files of copies are called; sorted by name they are sorted by age
+COPIES: Final = "index-*.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +294,12 @@ class Txn(View, Protocol):
     def record(self, entries: Sequence[Entry]) -> int:
         """Append to the journal; the seq of the last entry."""
 
+    def skip_ahead(self, number: int) -> None:
+        """From now on journal numbers, and claim tokens of the tasks there are, come after `number`.
+
+        For an index that is older than what was handed out from it.
+        """
+
     def keep(self, text: bytes) -> str:
         """Keep a text and give its `text_hash`; keeping it twice is one text."""
 
@@ -372,6 +384,13 @@ class TaskDatabase(Protocol):
 
     def checkpoint(self) -> None:
         """Fold the store's own log back in, when there is one and nobody reads."""
+
+    def back_up(self, target: Path) -> bool:
+        """Write a copy of the index to a file that must not be there; False for a store without files.
+
+        The file appears when it is whole, was checked and is on the disk; `COPIED` is set in it. Works
+        also when the index was removed while it was open. StoreFailed: no room, or the index is damaged.
+        """
 
     def close(self) -> None:
         """Let go of every file and connection."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from taskd.errors import StoreFailed
 from taskd.store.base import TaskDatabase
@@ -74,6 +75,10 @@ class MemoryDatabase(TaskDatabase):
 
     def checkpoint(self) -> None:
         """There is no log to fold in."""
+
+    def back_up(self, target: Path) -> bool:  # noqa: ARG002 - there is no file to copy
+        """There is no file to copy."""
+        return False
 
     def close(self) -> None:
         """Let go of everything."""

@@ -16,8 +16,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from taskd.errors import StoreFailed
+from taskd.errors import StoreFailed, StoreGone
 from taskd.store.base import TaskDatabase
+from taskd.store.sqlite_copies import make_copy
 from taskd.store.sqlite_files import (
     BUSY_TIMEOUT,
     TROUBLE,
@@ -145,12 +146,13 @@ class SqliteDatabase(TaskDatabase):
             return [told(error, self.path).message]
 
     def describe(self) -> Mapping[str, object]:
-        """Kind, place, size in bytes with the log, schema and SQLite version."""
-        files = (self.path, self.path.with_name(f"{self.path.name}-wal"))
+        """Kind, place, size in bytes with the log, and of that the log's, schema and SQLite version."""
+        sizes = [_size_of(self.path), _size_of(self.path.with_name(f"{self.path.name}-wal"))]
         return {
             "kind": "sqlite",
             "place": str(self.path),
-            "size": sum(file.stat().st_size for file in files if file.exists()),
+            "size": sum(sizes),
+            "log": sizes[1],
             "schema": VERSION,
             "version": sqlite3.sqlite_version,
         }
@@ -165,15 +167,24 @@ class SqliteDatabase(TaskDatabase):
         finally:
             self._writing.release()
 
+    def back_up(self, target: Path) -> bool:
+        """A copy made by SQLite itself, checked, with the time in it."""
+        with self._exclusive(), self._in_our_words():
+            make_copy(self._writer or self._open_writer(), target, self._clock())
+        return True
+
     def close(self) -> None:
-        """Let go of every connection; those that are reading now are closed when they are done."""
+        """Let go of every connection; those that are reading now are closed when they are done.
+
+        The writing one goes last: what goes last folds the log in, and those that only read cannot.
+        """
         self._closed = True
+        while self._readers:
+            self._readers.pop().close()
         with self._writing:
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
-        while self._readers:
-            self._readers.pop().close()
 
     def _open_writer(self) -> sqlite3.Connection:
         """The writing connection, for whoever holds `_writing`."""
@@ -192,7 +203,7 @@ class SqliteDatabase(TaskDatabase):
                 self._open_writer()
             conn = open_reader(self.path)
         if conn is None:
-            raise StoreFailed(reason=f"{self.path} is gone")
+            raise StoreGone(reason=f"{self.path} is gone")
         self._identify()
         return conn
 
@@ -231,9 +242,9 @@ class SqliteDatabase(TaskDatabase):
             self._identity = _identity_of(self.path)
 
     def _demand_same_file(self) -> None:
-        """StoreFailed when the file was removed or replaced: what is written to the old one is lost."""
+        """StoreGone when the file was removed or replaced: what is written to the old one is lost."""
         if _identity_of(self.path) != self._identity:
-            raise StoreFailed(reason=f"{self.path} was removed or replaced while it was open")
+            raise StoreGone(reason=f"{self.path} was removed or replaced while it was open")
 
 
 def _fold(conn: sqlite3.Connection) -> None:
@@ -246,6 +257,13 @@ def _fold(conn: sqlite3.Connection) -> None:
             raise
     finally:
         conn.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000:.0f}").fetchall()
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _identity_of(path: Path) -> tuple[int, int] | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from taskd.errors import StoreFailed, TaskdError
+from taskd.errors import StoreDamaged, StoreFailed, TaskdError
 from taskd.store.values import unkeepable_number, unkeepable_text
 
 VERSION: Final = 1  # how many steps of `schema` this taskd knows
@@ -31,6 +31,7 @@ _WRITING: Final = (
 )
 
 _BUSY: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_DAMAGE: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _REASONS: Final = {
     sqlite3.SQLITE_FULL: "the disk is full",
     sqlite3.SQLITE_READONLY: "it is read-only",
@@ -49,14 +50,15 @@ TROUBLE: Final = (sqlite3.Error, sqlite3.Warning, UnicodeEncodeError, OverflowEr
 
 
 def told(error: Exception, place: Path | str = "") -> TaskdError:
-    """An error of sqlite3 in our words: StoreFailed, or BadValue for a value that cannot be kept."""
+    """An error of sqlite3 in our words: StoreFailed or StoreDamaged; BadValue for what cannot be kept."""
     if isinstance(error, UnicodeEncodeError):
         return unkeepable_text(error)
     if isinstance(error, OverflowError):
         return unkeepable_number()
     reason = _REASONS.get(_code(error))
     where = f" ({place})" if place else ""
-    return StoreFailed(reason=f"{reason}: {error}{where}" if reason else f"{error}{where}")
+    kind = StoreDamaged if _code(error) in _DAMAGE else StoreFailed
+    return kind(reason=f"{reason}: {error}{where}" if reason else f"{error}{where}")
 
 
 def is_busy(error: Exception) -> bool:
@@ -116,7 +118,7 @@ def _demand_sqlite() -> None:
 
 
 def _demand_database(path: Path) -> None:
-    """StoreFailed for a file of few bytes, which SQLite would take for an empty database; any other it tells.
+    """StoreDamaged for a file of few bytes, which SQLite takes for an empty database; any other it tells.
 
     The file is looked at and never opened: to close it would drop every lock this process has on it.
     """
@@ -129,7 +131,7 @@ def _demand_database(path: Path) -> None:
     except OSError as error:
         raise StoreFailed(reason=f"{path} cannot be read: {error.strerror}") from error
     if 0 < size < SMALLEST:
-        raise StoreFailed(reason=f"{path} is no SQLite database")
+        raise StoreDamaged(reason=f"{path} is no SQLite database")
 
 
 def _make_file(path: Path) -> None:
@@ -137,9 +139,14 @@ def _make_file(path: Path) -> None:
     if path.exists():
         return
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    directory = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    sync_directory(path.parent)  # so that the name is as durable as what will be written under it
+
+
+def sync_directory(path: Path) -> None:
+    """Have the names in a directory on the disk."""
+    directory = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(directory)  # so that the name is as durable as what will be written under it
+        os.fsync(directory)
     finally:
         os.close(directory)
 

@@ -73,6 +73,12 @@ class SqliteTxn(SqliteView, Txn):
         self._run("UPDATE epoch SET epoch = epoch + 1")
         return self.epoch()
 
+    def skip_ahead(self, number: int) -> None:
+        """Give out no journal number and no claim token up to `number` any more."""
+        self._run("UPDATE tasks SET fence = max(fence, ?)", (number,))
+        if not self._run("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'journal'", (number,)):
+            self._run("INSERT INTO sqlite_sequence (name, seq) VALUES ('journal', ?)", (number,))
+
     @contextmanager
     def savepoint(self) -> Generator[None]:
         """A part that is undone alone."""

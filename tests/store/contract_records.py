@@ -407,3 +407,15 @@ class RecordContract:
 
         with database.read() as view:
             assert (view.reply("r"), view.reply("other")) == ("first", None)
+
+    def test_numbers_can_be_skipped(self, database: TaskDatabase) -> None:
+        """After a skip no journal number and no token that may have been given out before comes again."""
+        put(database, made("a"), made("b", fence=2_000))
+        with database.write() as txn:
+            txn.skip_ahead(1_000)
+            first = txn.record([entry("a")])
+            txn.skip_ahead(500)
+            second = txn.record([entry("a")])
+
+        fences = [task.fence for id in "ab" if (task := stored(database, id))]
+        assert (first, second, fences) == (1_001, 1_002, [1_000, 2_000])

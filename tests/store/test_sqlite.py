@@ -276,14 +276,15 @@ def test_log_is_cut_by_a_checkpoint(database: SqliteDatabase, place: Path) -> No
 
 
 def test_description_is_of_the_file(database: SqliteDatabase, place: Path) -> None:
-    """Status tells the kind, the place, the bytes on disk and both versions."""
+    """Status tells the kind, the place, the bytes on disk, the log's too, and both versions."""
     put(database, made("a"))
-    size = sum(place.with_name(name).stat().st_size for name in ("index.db", "index.db-wal"))
+    main, log = (place.with_name(name).stat().st_size for name in ("index.db", "index.db-wal"))
 
     assert database.describe() == {
         "kind": "sqlite",
         "place": str(place),
-        "size": size,
+        "size": main + log,
+        "log": log,
         "schema": VERSION,
         "version": sqlite3.sqlite_version,
     }

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+import pytest
 
 PATIENCE: Final = 45.0  # seconds until a test gives up waiting; on an idle machine things take 0.1 s
 COMMAND_LIMIT: Final = 60.0  # seconds one command may take
@@ -28,6 +31,14 @@ FULL: Final = (sys.executable, "-P", "-m", "taskd")
 ORDINARY: Final = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 
 Git = Callable[..., str]
+
+
+def patched(*settings: str) -> tuple[str, ...]:
+    """The full program with constants of its modules set otherwise: `module.NAME = value`."""
+    modules = [re.match(r"[a-z_.]+(?=\.)", setting) for setting in settings]
+    lines = [f"import {module[0]}" for module in modules if module]
+    lines += ["import sys", *settings, "from taskd.__main__ import main", "sys.exit(main())"]
+    return (sys.executable, "-P", "-c", "\n".join(lines))
 
 
 @dataclass(frozen=True)
@@ -165,11 +176,16 @@ class Project:
         self.launch(**env)
         self.await_daemon()
 
-    def launch(self, *prefix: str, **env: str) -> subprocess.Popen[bytes]:
+    def launch_patched(self, *settings: str) -> None:
+        """Start the daemon with constants set otherwise, as `patched` has them, and wait until it answers."""
+        self.launch(program=patched(*settings))
+        self.await_daemon()
+
+    def launch(self, *prefix: str, program: Sequence[str] = FULL, **env: str) -> subprocess.Popen[bytes]:
         """Start the daemon's process, behind `prefix` if that is given, without waiting for it."""
         with (self.base / "daemon.out").open("ab") as output:
             self.daemon = subprocess.Popen(
-                [*prefix, *FULL, "-C", str(self.served or self.top), "daemon", "run"],
+                [*prefix, *program, "-C", str(self.served or self.top), "daemon", "run"],
                 cwd=self.base,
                 env={**os.environ, **self.env, **env},
                 stdin=subprocess.DEVNULL,
@@ -330,3 +346,31 @@ def serving(project: Project, **env: str) -> Iterator[Project]:
         yield project
     finally:
         project.stop()
+
+
+@contextlib.contextmanager
+def tiny_disk(place: Path, size: str) -> Iterator[Path]:
+    """A file system of its own."""
+    place.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", place],
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.decode().strip()}")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
+def fill_up(disk: Path) -> Path:
+    """Write until there is no room left."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"x" * 4096)
+        except OSError:
+            return ballast

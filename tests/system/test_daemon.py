@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -386,3 +387,41 @@ def test_two_repositories(new_project: Make, git: Git) -> None:
         "BOARD.md",
         "tasks/mine.md",
     ]
+
+
+def test_lock_file_removed(new_project: Make) -> None:
+    """A daemon whose lock file is removed locks a new one: a second daemon does not get in."""
+    project = new_project()
+    project.start()
+    (project.state / "daemon.lock").unlink()
+    wait_for((project.state / "daemon.lock").exists)
+    wait_for(lambda: "lock.renewed" in {row["event"] for row in project.events()})
+    second = project.started("daemon", "run")
+    told = second.communicate(timeout=PATIENCE)[1]
+
+    assert second.returncode == 0
+    assert "already" in told
+    assert project.taskd("daemon", "status")["pid"] == (project.daemon.pid if project.daemon else None)
+
+
+def test_two_daemons(new_project: Make) -> None:
+    """Where a second daemon got in all the same, the first ends by itself and takes nothing of it away."""
+    project = new_project()
+    project.start()
+    first = project.daemon
+    assert first is not None
+    lock = project.state / "daemon.lock"
+    first.send_signal(signal.SIGSTOP)
+    lock.unlink()
+    second = project.launch()
+    endpoint = project.state / "endpoint.json"
+    wait_for(lambda: json.loads(endpoint.read_text())["pid"] == second.pid)
+    first.send_signal(signal.SIGCONT)
+    code = first.wait(PATIENCE)
+    project.await_daemon()
+    project.taskd("add", "After", "--id", "after")
+    project.sync()
+
+    assert code == 0
+    assert json.loads(endpoint.read_text())["pid"] == second.pid
+    assert ids(project) == {"after"}

@@ -16,7 +16,7 @@ from typing import Final
 
 import pytest
 
-from tests.system.project import TREES, Project, task_text
+from tests.system.project import TREES, Project, fill_up, task_text, tiny_disk, wait_for
 
 OLD: Final = b"Text one."
 NEW: Final = b"Text two."
@@ -48,6 +48,16 @@ def vim_in_place(path: Path) -> None:
     vim(path, "writebackup", "backupcopy=yes")
 
 
+def vim_without_backup(path: Path) -> None:
+    """Truncated and written, with no copy of the old text anywhere."""
+    vim(path, "nowritebackup", "nobackup")
+
+
+def vim_linked_backup(path: Path) -> None:
+    """The old file renamed and kept as `x.md~`."""
+    vim(path, "backup", "backupcopy=no")
+
+
 def nano(path: Path) -> None:
     """Typed at a terminal: replace, save, leave."""
     screen, terminal = pty.openpty()
@@ -76,6 +86,22 @@ def sed(path: Path) -> None:
     """A temp file renamed over."""
     subprocess.run(["sed", "-i.orig", "s/Text one/Text two/", path], check=True)
     path.with_name(f"{path.name}.orig").unlink()
+
+
+def perl(path: Path) -> None:
+    """A new file under the old name, the old one removed before."""
+    subprocess.run(["perl", "-pi", "-e", "s/Text one/Text two/", path], check=True)
+
+
+def emacs(path: Path) -> None:
+    """A lock that is a link to nowhere, an auto-save, the old file renamed to a backup, a new one written."""
+    text, lock, auto = changed(path), path.with_name(f".#{path.name}"), path.with_name(f"#{path.name}#")
+    lock.symlink_to("someone@host.1234:1700000000")
+    auto.write_bytes(text)
+    path.rename(path.with_name(f"{path.name}~"))
+    path.write_bytes(text)
+    auto.unlink()
+    lock.unlink()
 
 
 def shell_redirection(path: Path) -> None:
@@ -156,11 +182,15 @@ def needs(program: str, save: Save) -> object:
 SAVES: Final = [
     needs("vim", vim_default),
     needs("vim", vim_in_place),
+    needs("vim", vim_without_backup),
+    needs("vim", vim_linked_backup),
+    needs("perl", perl),
     needs("nano", nano),
     pytest.param(sed, marks=pytest.mark.skipif(sys.platform != "linux", reason="GNU sed"), id="sed"),
     *(
         pytest.param(save, id=save.__name__)
         for save in (
+            emacs,
             shell_redirection,
             rename_over,
             rename_from_elsewhere,
@@ -266,3 +296,68 @@ def test_typing_without_pause(shared: Project) -> None:
 
     assert shared.show("ed-keys")["body"] == "x" * 99 + "\nText one.\n"
     assert shared.taskd("conflicts") == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x (conflicted copy 2026-03-01).md", "x.sync-conflict-20260301-120000-ABCDEF.md", "x 2.md", "x (1).md"],
+)
+def test_conflict_copies(project: Project, name: str) -> None:
+    """A second file that a syncing service makes is listed; the task stays with the first, and goes on."""
+    layout = int(project.file("seed.md").exists())
+    id = f"ed-copy-{layout}-{sum(map(ord, name))}"
+    path = prepared(project, id)
+    copy = path.with_name(name.replace("x", id, 1))
+    copy.write_bytes(changed(path))
+    rows = wait_for(lambda: [row for row in project.problems() if row["path"] == copy.name])
+    path.write_bytes(path.read_bytes() + b"More.\n")
+    project.await_text(f"{id}.md", b"More.")
+
+    assert [(row["worktree"], bool(row["remedy"])) for row in rows] == [("one", True)]
+    assert project.show(id)["body"] == "Text one.\nMore.\n"
+    assert not project.file(copy.name, "two").exists()
+    copy.unlink()
+    project.sync()
+    assert project.problems(copy.name) == []
+
+
+def test_a_file_that_stays_empty(project: Project) -> None:
+    """What an editor emptied and did not write leaves the task as it was, and is listed."""
+    id = f"ed-empty-{int(project.file('seed.md').exists())}"
+    path = prepared(project, id)
+    wanted = changed(path)
+    path.write_bytes(b"")
+    (row,) = wait_for(lambda: project.problems(f"{id}.md"))
+    task, elsewhere = project.show(id), project.file(f"{id}.md", "live").read_bytes()
+    path.write_bytes(wanted)
+    project.await_text(f"{id}.md", NEW)
+    project.sync()
+
+    assert (row["worktree"], "is empty" in row["reason"], bool(row["remedy"])) == ("one", True, True)
+    assert (task["body"], task["status"], OLD in elsewhere) == ("Text one.\n", "in-progress", True)
+    assert project.problems(f"{id}.md") == []
+
+
+def test_an_editor_on_a_full_disk(new_project: Callable[..., Project], tmp_path: Path) -> None:
+    """An editor that empties a file on a full disk takes the text from nobody else."""
+    with tiny_disk(tmp_path / "disk", "256k") as disk:
+        project = new_project()
+        project.git(project.top, "worktree", "add", "-q", "-b", "far", disk / "far")
+        project.save("a.md", task_text("a", "Text one.\n"))
+        project.start()
+        project.sync()
+        path = disk / "far/tasks/a.md"
+        ballast = fill_up(disk)
+        with path.open("wb", buffering=0) as file:  # which frees the page it had, and somebody else takes it
+            with (disk / "more").open("wb", buffering=0) as more, contextlib.suppress(OSError):
+                more.write(b"x" * 8192)
+            with contextlib.suppress(OSError):
+                file.write(task_text("a", "Text two.\n").encode())
+        wait_for(lambda: project.problems("a.md"))
+        bodies = project.show("a")["body"], project.file("a.md", "two").read_bytes()
+        ballast.unlink()
+        project.save("a.md", task_text("a", "Text two.\n"), "two")
+        project.await_text("a.md", NEW, ("main",))
+        project.stop()
+
+        assert bodies == ("Text one.\n", task_text("a", "Text one.\n").encode())

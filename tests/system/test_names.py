@@ -9,7 +9,6 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,11 @@ from tests.system.project import (
     TREES,
     Git,
     Project,
+    fill_up,
     make_project,
     serving,
     task_text,
+    tiny_disk,
     wait_for,
 )
 
@@ -350,34 +351,6 @@ class TestPermissions:
         assert shown == "high"
         assert "risk: high" in confined.file("w.md", "two").read_text()
         assert confined.problems("w.md") == []
-
-
-@contextmanager
-def tiny_disk(place: Path, size: str) -> Iterator[Path]:
-    """A file system of its own."""
-    place.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", place],
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.decode().strip()}")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", place], check=True)
-
-
-def fill_up(disk: Path) -> Path:
-    """Write until there is no room left."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(b"x" * 4096)
-        except OSError:
-            return ballast
 
 
 @pytest.fixture
