@@ -1,0 +1,152 @@
+"""Histories: made from a seed, run, judged at their end, and made short when one breaks a law."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from taskd.engine import setup
+from taskd.engine.engine import Engine
+from taskd.engine.site import SHARED, TRACKED, Rules, Site
+from taskd.repo.branch import Branch
+from taskd.repo.git import Git
+from taskd.repo.lock import FileLock
+from taskd.repo.worktrees import Repository
+from tests.engine.bench import REF, Database, Events, Times
+from tests.model import laws
+from tests.model.hands import RealHands
+from tests.model.oracle import BrokenLaw
+from tests.model.steps import ACTS, Happening
+from tests.model.world import World
+
+LENGTH: Final = 40  # steps of a history
+NUMBERS: Final = 12  # that a step may draw
+SHRINKS: Final = 150  # runs spent on making a history short
+MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a file system in memory, where there is one
+LAYOUTS: Final = (SHARED, TRACKED)
+
+History = tuple[Happening, ...]
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A history that broke a law."""
+
+    reason: str
+    history: History
+    trace: Sequence[str]
+
+    def __str__(self) -> str:
+        """What happened, to be read by a person."""
+        steps = [f"    Happening({step.kind!r}, {step.numbers})," for step in self.history]
+        return "\n".join([self.reason, "", *self.trace, "", "history = (", *steps, ")"])
+
+
+def history_of(seed: int, length: int = LENGTH, without: Sequence[str] = ()) -> History:
+    """The history of a seed."""
+    chance = random.Random(seed)
+    kinds = [kind for kind in ACTS if kind not in without]
+    weights = [ACTS[kind][1] for kind in kinds]
+    return tuple(
+        Happening(kind, tuple(chance.randrange(1000) for _ in range(NUMBERS)))
+        for kind in chance.choices(kinds, weights, k=length)
+    )
+
+
+@contextmanager
+def somewhere() -> Iterator[Path]:
+    """A directory, in memory where there is such a file system, gone afterwards."""
+    place = tempfile.mkdtemp(prefix="taskd-model-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None)
+    try:
+        yield Path(place).resolve()
+    finally:
+        shutil.rmtree(place)
+
+
+@contextmanager
+def real_world(layout: str) -> Iterator[World]:
+    """A real repository with three worktrees and a few tasks that taskd knows."""
+    with somewhere() as base:
+        top = base / "main"
+        hands = RealHands({"main": top})
+        top.mkdir()
+        hands(top, "init", "-q", "-b", "main")
+        hands(top, "commit", "-q", "--allow-empty", "-m", "begin")
+        world = make_world(hands, layout, top)
+        for _ in range(3):
+            world.new_task("main")
+        if layout == TRACKED:
+            hands.commit("main", amend=False)
+        for name in ("one", "two"):
+            assert hands.add_tree(name, "main", branch=True)
+        try:
+            world.settle()
+            yield world
+        finally:
+            world.close()
+
+
+def make_world(hands: RealHands, layout: str, top: Path) -> World:
+    """A world around a repository that was just made."""
+    common = top / ".git"
+    state = common / "taskd"
+    state.mkdir()
+    repository, rules = Repository(common, top, "sha1"), Rules(layout=layout)
+    times = Times()
+    db = Database(times)
+    if layout == SHARED:
+        setup.set_exclude(repository, rules.tasks_dir)
+
+    def make_engine() -> Engine:
+        door = Git(common, scratch=state / "scratch")
+        site = Site(repository, state, rules, db, door, FileLock(state / "write.lock"), Events())
+        return Engine(site, Branch(door, REF), FileLock(state / "mirror.lock"), times.nanoseconds)
+
+    return World(hands, layout, db, times, make_engine)
+
+
+def run(history: History, layout: str, make: Callable[[str], object] = real_world) -> World | Broken:
+    """Let a history happen and judge it; the world as it ended, closed, or what broke."""
+    trace, at = list[str](), 0
+    try:
+        with make(layout) as world:  # type: ignore[attr-defined]
+            trace = world.trace
+            for at, step in enumerate(history):  # noqa: B007
+                world.note(f"-- {at} {step.kind}")
+                step.happen(world)
+            laws.judge_end(world)
+            return world
+    except BrokenLaw as error:
+        return Broken(str(error), history[: at + 1], trace)
+
+
+def shorten(broken: Broken, again: Callable[[History], World | Broken], runs: int = SHRINKS) -> Broken:
+    """The shortest history found, by leaving steps out, that breaks a law of the same number."""
+    law, size = broken.reason[:3], max(1, len(broken.history) // 2)
+    while size and runs > 0:
+        start = 0
+        while start < len(broken.history) and runs > 0:
+            less = broken.history[:start] + broken.history[start + size :]
+            runs -= 1
+            found = again(less)
+            if isinstance(found, Broken) and found.reason[:3] == law:
+                broken = found
+            else:
+                start += size
+        size = size // 2 if size > 1 or len(broken.history) > 1 else 0
+        if size == 0:
+            break
+    return broken
+
+
+def counted(worlds: Sequence[World]) -> Counter[str]:
+    """What happened in all of them."""
+    return sum((world.oracle.counts for world in worlds), Counter[str]())

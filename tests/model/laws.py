@@ -1,0 +1,101 @@
+"""What has to hold when a history is over and nobody does anything any more."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from taskd.core.change import snapshot
+from taskd.engine.site import SHARED, WORKSPACE
+from tests.model.oracle import BrokenLaw
+from tests.model.world import World
+
+ROUNDS: Final = 3  # settles after which nothing may be left to be done
+TOLD: Final = ("name", "assignee", "team", "tags", "body", "status", "file")
+
+
+def judge_end(world: World) -> None:
+    """Finish what git left open, and hold every law against the end."""
+    for tree in world.hands.paths:
+        if world.hands.under_way(tree) is not None:
+            world.git(tree, world.hands.abort(tree), "abort")
+    world.settle(mirror=True)
+    judge_rest(world)
+    judge_repeats(world)
+    judge_journal(world)
+    judge_replicas(world)
+
+
+def judge_rest(world: World) -> None:
+    """I4: with nothing to do, nothing is done."""
+    for _ in range(ROUNDS):
+        world.settle(mirror=True)
+    before = (world.db.writes, stamps(world), tip(world))
+    world.settle(mirror=True)
+    after = (world.db.writes, stamps(world), tip(world))
+    if before != after:
+        changed = [f"{a} became {b}" for a, b in zip(before, after, strict=True) if a != b]
+        raise BrokenLaw(f"I4 no rest: {changed}")
+
+
+def judge_repeats(world: World) -> None:
+    """I6: what was taken in once more changes nothing."""
+    writes = world.db.writes
+    with world.engine.working():
+        for key, place in world.engine.site.places.items():
+            if key in world.trees():
+                world.engine.ingest(place, sorted(world.files(key)))
+    world.judge()
+    if world.db.writes != writes:
+        raise BrokenLaw("I6 taking everything in once more wrote something")
+
+
+def judge_journal(world: World) -> None:
+    """I9: the journal from its beginning tells the state."""
+    told = dict[str, dict[str, object]]()
+    with world.db.read() as view:
+        for entry in view.journal():
+            if entry.field == "*":
+                told[entry.task] = _flat(entry.new)
+            else:
+                told.setdefault(entry.task, {})[entry.field] = entry.new
+        known = {id: _flat(snapshot(task)) for id in view.live() if (task := view.task(id)) is not None}
+    for id, fields in known.items():
+        for name in TOLD:
+            if (fields.get(name) or None) != (told[id].get(name) or None):
+                raise BrokenLaw(f"I9 {id}: {name} is {fields.get(name)}, the journal says {told[id].get(name)}")
+
+
+def _flat(values: object) -> dict[str, object]:
+    """A snapshot with its unknown keys beside the others."""
+    known = dict(values) if isinstance(values, dict) else {}
+    extra = known.pop("extra", {})
+    return {**known, **(extra if isinstance(extra, dict) else {})}
+
+
+def judge_replicas(world: World) -> None:
+    """In the shared layout all copies end as one; nothing of ours is left lying about."""
+    for tree in world.trees():
+        left = [str(path) for path in world.root(tree).rglob(".taskd-*")]
+        if left:
+            raise BrokenLaw(f"I4 left behind: {left}")
+    if world.layout != SHARED:
+        return
+    trees = [tree for tree in world.trees() if tree != WORKSPACE]
+    texts = {tree: world.files(tree) for tree in trees}
+    for tree in trees[1:]:
+        if texts[tree] != texts[trees[0]]:
+            raise BrokenLaw(f"I9 {tree} and {trees[0]} differ: {texts[tree]} {texts[trees[0]]}")
+
+
+def stamps(world: World) -> dict[str, tuple[int, int]]:
+    """Every file with its age."""
+    return {
+        f"{tree}/{path}": ((found := (world.root(tree) / path).stat()).st_mtime_ns, found.st_ino)
+        for tree in world.trees()
+        for path in world.files(tree)
+    }
+
+
+def tip(world: World) -> str | None:
+    """Where the workspace branch stands."""
+    return world.engine.branch.tip()

@@ -1,0 +1,282 @@
+"""Who typed what over what, and what has to have become of it: the judge of every history.
+
+It knows nothing of how taskd works. It is told each value as it is typed, with what the file showed at
+that moment, and is shown what stands in files before taskd looks and what the index says afterwards.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from tests.model.texts import OUT, Said
+
+TYPED: Final = "typed"  # nobody has looked since
+HEARD: Final = "heard"  # it stood in a file when taskd looked
+MAYBE: Final = "maybe"  # git was at the file meanwhile: nobody can tell whether it still was typed
+
+#: from each status the ones that one transition leads to
+LAWFUL: Final[Mapping[str, tuple[str, ...]]] = {
+    "pending": ("in-progress", "blocked"),
+    "in-progress": ("completed", "failed", "blocked", "pending"),
+    "completed": ("pending",),
+    "failed": ("in-progress", "pending"),
+    "blocked": ("in-progress", "pending"),
+}
+
+
+class BrokenLaw(AssertionError):
+    """What a history showed that must not be; the message begins with the number of the invariant."""
+
+
+@dataclass
+class Utterance:
+    """One value typed into one slot of a task, at one place, over what was seen there."""
+
+    number: int
+    task: str
+    slot: str
+    value: str
+    where: str
+    #: how often git had been at that place
+    foreign: int
+    #: numbers of the utterances that were seen when it was typed, and of those that these had seen
+    seen: frozenset[int]
+    #: no other utterance has this value, so wherever it shows it is this one
+    unique: bool
+    state: str = TYPED
+    #: the look at which it was first heard
+    since: int = 0
+
+
+@dataclass
+class Request:
+    """A status typed into a file."""
+
+    task: str
+    status: str
+    where: str
+    foreign: int
+    state: str = TYPED
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What stands at one place when taskd looks: how often git was there, and what each file says."""
+
+    foreign: int
+    files: Sequence[Said]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A conflict: whose, in what, and the three values as text."""
+
+    task: str
+    field: str
+    index: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """A status step of the journal."""
+
+    task: str
+    old: str
+    new: str
+    cause: str
+    worktree: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the index says after a look: heads by task (without deleted ones), conflicts, news of status."""
+
+    heads: Mapping[str, Said]
+    rows: Sequence[Row]
+    steps: Sequence[Step] = ()
+    deleted: frozenset[str] = frozenset()
+
+
+@dataclass
+class Oracle:
+    """The judge. `strict` also calls a value stale that taskd could have known only from git's history."""
+
+    strict: bool = False
+    utterances: list[Utterance] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    heads: dict[str, Said] = field(default_factory=dict)
+    statuses: dict[str, str] = field(default_factory=dict)
+    looks: int = 0
+    #: what happened how often, so that a history of nothing is seen for what it is
+    counts: Counter[str] = field(default_factory=Counter)
+    #: utterance to the earliest look at which one was heard that had seen it
+    _over: dict[int, int] = field(default_factory=dict)
+    _maybe_over: set[int] = field(default_factory=set)
+
+    # -- what people do
+
+    def say(
+        self,
+        task: str,
+        slot: str,
+        value: str,
+        over: Iterable[str | None],
+        where: str,
+        foreign: int = 0,
+        *,
+        unique: bool = True,
+    ) -> Utterance:
+        """Note a value typed into a slot over the values that its author saw there."""
+        shown = set(over)
+        met = [u for u in self._about(task, slot) if u.value in shown and TYPED != u.state or u.where == where and u.value in shown]
+        seen = frozenset(number for u in met for number in (u.number, *u.seen))
+        said = Utterance(len(self.utterances), task, slot, value, where, foreign, seen, unique)
+        self.utterances.append(said)
+        self.counts["typed" if unique else "typed again"] += 1
+        return said
+
+    def ask(self, task: str, status: str, where: str, foreign: int) -> None:
+        """Note a status typed into a file."""
+        self.requests.append(Request(task, status, where, foreign))
+        self.counts["status typed"] += 1
+
+    def command(self, said: Utterance) -> None:
+        """What a command said is heard at once."""
+        self._hear(said)
+
+    # -- before taskd looks
+
+    def listen(self, places: Mapping[str, Shown]) -> None:
+        """Find out which of the typed values stand in files now."""
+        self.looks += 1
+        anywhere = {
+            (file.id, slot, value)
+            for shown in places.values()
+            for file in shown.files
+            for slot, value in file.slots.items()
+        }
+        for said in self.utterances:
+            if said.state == TYPED:
+                self._listen_for(said, places.get(said.where), anywhere)
+        for request in self.requests:
+            here = places.get(request.where)
+            if here is None or here.foreign != request.foreign:
+                request.state = MAYBE
+
+    def _listen_for(
+        self, said: Utterance, home: Shown | None, anywhere: set[tuple[str, str, str]]
+    ) -> None:
+        if said.unique:
+            if (said.task, said.slot, said.value) in anywhere:
+                self._hear(said)
+        elif home is None or home.foreign != said.foreign:
+            self._guess(said)
+        elif any(file.id == said.task and file.at(said.slot) == said.value for file in home.files):
+            self._hear(said)
+        else:
+            self._guess(said)
+
+    def _hear(self, said: Utterance) -> None:
+        said.state, said.since = HEARD, self.looks
+        for number in said.seen:
+            self._over.setdefault(number, self.looks)
+        self.counts["heard"] += 1
+
+    def _guess(self, said: Utterance) -> None:
+        said.state, said.since = MAYBE, self.looks
+        self._maybe_over |= said.seen
+
+    # -- after it
+
+    def judge(self, found: Found) -> None:
+        """Compare the index with what was said. BrokenLaw when it does not follow from it."""
+        for task, head in found.heads.items():
+            self._judge_news(task, head)
+        self.heads = {**self.heads, **found.heads}
+        for said in self.utterances:
+            self._judge_kept(said, found)
+        self._judge_steps(found.steps)
+        for task, head in found.heads.items():
+            if self.statuses.setdefault(task, head.status or "pending") != head.status:
+                raise BrokenLaw(f"I3 {task} is {head.status}, the journal says {self.statuses[task]}")
+        self.requests = [request for request in self.requests if request.state == MAYBE]
+        self.counts["conflicts"] = max(self.counts["conflicts"], len(found.rows))
+
+    def _judge_news(self, task: str, head: Said) -> None:
+        """I2: what is new in a head was typed, and by nobody whose word was superseded."""
+        before = self.heads.get(task)
+        for slot in sorted({*head.slots, *(before.slots if before else ())}):
+            value = head.at(slot)
+            if before is not None and before.at(slot) == value:
+                continue
+            if not any(self._may_enter(u) for u in self._about(task, slot) if u.value == value):
+                was = before.at(slot) if before else None
+                raise BrokenLaw(f"I2 {task}: {slot} went from {was} to {value}, which nobody typed again")
+            self.counts["news"] += 1
+
+    def _may_enter(self, said: Utterance) -> bool:
+        if said.state == TYPED:
+            return False
+        over = self._over.get(said.number)
+        # It was heard of only after its successor: without git's history nobody could tell.
+        late = over is not None and over < said.since
+        return over is None or (late and not self.strict)
+
+    def _judge_kept(self, said: Utterance, found: Found) -> None:
+        """I1: what was heard is in the head, in a conflict, or was typed over by somebody who saw it."""
+        gone = said.task in found.deleted or said.task not in self.heads
+        if said.state != HEARD or gone or said.number in self._over or said.number in self._maybe_over:
+            return
+        if self.heads[said.task].at(said.slot) == said.value:
+            return
+        if not any(_is_in(said, row) for row in found.rows):
+            stands = self.heads[said.task].at(said.slot)
+            raise BrokenLaw(f"I1 {said.task}: {said.slot} {said.value} of {said.where} is lost to {stands}")
+        self.counts["kept in a conflict"] += 1
+
+    def _judge_steps(self, steps: Sequence[Step]) -> None:
+        """I3: each status step is lawful, follows the one before and has a cause."""
+        asked = list(self.requests)
+        for step in steps:
+            before = self.statuses.get(step.task, "pending")
+            if step.old != before or step.new not in LAWFUL[step.old]:
+                raise BrokenLaw(f"I3 {step.task}: {step.old} to {step.new} ({step.cause}), it was {before}")
+            self.statuses[step.task] = step.new
+            if step.cause == "edit" and not _is_asked(step, asked):
+                raise BrokenLaw(f"I3 {step.task}: {step.old} to {step.new} by nobody, from {step.worktree}")
+            self.counts["status steps"] += 1
+
+    def _about(self, task: str, slot: str) -> list[Utterance]:
+        return [u for u in self.utterances if u.task == task and u.slot == slot]
+
+    def values(self, task: str, slot: str) -> list[str]:
+        """Everything ever heard in a slot, oldest first."""
+        return [u.value for u in self._about(task, slot) if u.state == HEARD]
+
+
+def _is_asked(step: Step, asked: list[Request]) -> bool:
+    """Whether a request explains a step; the one that ends a request's way uses it up."""
+    for request in asked:
+        if (request.task, request.where) == (step.task, step.worktree):
+            if request.status == step.new:
+                asked.remove(request)
+                return True
+            if step.new == "in-progress" and request.status in ("completed", "failed"):
+                return True
+    return False
+
+
+def _is_in(said: Utterance, row: Row) -> bool:
+    """Whether a conflict keeps what was said."""
+    if row.task != said.task:
+        return False
+    kind, _, word = said.slot.partition(":")
+    if kind not in ("tag", "line"):
+        return row.field in (kind, "text") and (said.value in row.file or said.value in row.index)
+    if row.field not in ("tags", "body", "text"):
+        return False
+    return (word not in row.file) if said.value == OUT else (word in row.file or word in row.index)
