@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from taskd.core.change import snapshot
-from taskd.engine.site import SHARED, WORKSPACE
+from taskd.core.render import replica_text
+from taskd.engine.site import SHARED
 from tests.model.oracle import BrokenLaw
+from tests.model.texts import read
 from tests.model.world import World
 
 ROUNDS: Final = 3  # settles after which nothing may be left to be done
@@ -80,11 +82,15 @@ def judge_replicas(world: World) -> None:
             raise BrokenLaw(f"I4 left behind: {left}")
     if world.layout != SHARED:
         return
-    trees = [tree for tree in world.trees() if tree != WORKSPACE]
-    texts = {tree: world.files(tree) for tree in trees}
-    for tree in trees[1:]:
-        if texts[tree] != texts[trees[0]]:
-            raise BrokenLaw(f"I9 {tree} and {trees[0]} differ: {texts[tree]} {texts[trees[0]]}")
+    with world.db.read() as view:
+        live, listed = set(view.live()), {(problem.worktree, problem.path) for problem in view.problems() if problem.kind != "refusal"}
+        heads = {id: replica_text(view.text(task.text), task) for id in live if (task := view.task(id))}
+    for tree in world.hands.paths:
+        files = {path: text for path, text in world.files(tree).items() if (tree, path) not in listed}
+        said = {said.id: text for text in files.values() if (said := read(text)) is not None}
+        for id in sorted(live):
+            if said.get(id) != heads[id].decode():
+                raise BrokenLaw(f"I9 {id} in {tree} says {said.get(id)!r} and not {heads[id]!r}")
 
 
 def stamps(world: World) -> dict[str, tuple[int, int]]:

@@ -164,8 +164,8 @@ class Oracle:
                 self._listen_for(said, places.get(said.where), anywhere)
         for request in self.requests:
             here = places.get(request.where)
-            if here is None or here.foreign != request.foreign:
-                request.state = MAYBE
+            far = here is None or here.foreign != request.foreign
+            request.state = MAYBE if far or request.state == MAYBE else HEARD
 
     def _listen_for(
         self, said: Utterance, home: Shown | None, anywhere: set[tuple[str, str, str]]
@@ -203,7 +203,7 @@ class Oracle:
         for task, head in found.heads.items():
             if self.statuses.setdefault(task, head.status or "pending") != head.status:
                 raise BrokenLaw(f"I3 {task} is {head.status}, the journal says {self.statuses[task]}")
-        self.requests = [request for request in self.requests if request.state == MAYBE]
+        self.requests = [request for request in self.requests if request.state != HEARD]
         self.counts["conflicts"] = max(self.counts["conflicts"], len(found.rows))
 
     def _judge_news(self, task: str, head: Said) -> None:
