@@ -35,6 +35,9 @@ class Hands(Protocol):
     def unmerged(self, tree: str) -> frozenset[str]:
         """Task paths with a conflict that nobody called settled."""
 
+    def indexes(self) -> dict[str, Path]:
+        """Git's own file about each worktree, as `index of TREE`."""
+
     def add_tree(self, tree: str, at: str, *, branch: bool) -> bool:
         """A new worktree, at a commit or on a new branch of its own name."""
 
@@ -131,6 +134,11 @@ class RealHands:
         """From the index."""
         listed = self(self.paths[tree], "ls-files", "-u", "-z", "--", "tasks")
         return frozenset(row.partition("\t")[2].removeprefix("tasks/") for row in listed.split("\0") if row)
+
+    def indexes(self) -> dict[str, Path]:
+        """The index."""
+        found = {f"index of {tree}": self._git_dir(tree) / "index" for tree in self.paths}
+        return {name: path for name, path in found.items() if path.exists()}
 
     def add_tree(self, tree: str, at: str, *, branch: bool) -> bool:
         """`git worktree add`."""

@@ -31,9 +31,9 @@ def judge_rest(world: World) -> None:
     """I4: with nothing to do, nothing is done."""
     for _ in range(ROUNDS):
         world.settle(mirror=True)
-    before = (world.db.writes, stamps(world), tip(world))
+    before = (world.db.writes, world.stamps(), tip(world))
     world.settle(mirror=True)
-    after = (world.db.writes, stamps(world), tip(world))
+    after = (world.db.writes, world.stamps(), tip(world))
     if before != after:
         changed = [f"{a} became {b}" for a, b in zip(before, after, strict=True) if a != b]
         raise BrokenLaw(f"I4 no rest: {changed}")
@@ -91,15 +91,6 @@ def judge_replicas(world: World) -> None:
         for id in sorted(live):
             if said.get(id) != heads[id].decode():
                 raise BrokenLaw(f"I9 {id} in {tree} says {said.get(id)!r} and not {heads[id]!r}")
-
-
-def stamps(world: World) -> dict[str, tuple[int, int]]:
-    """Every file with its age."""
-    return {
-        f"{tree}/{path}": ((found := (world.root(tree) / path).stat()).st_mtime_ns, found.st_ino)
-        for tree in world.trees()
-        for path in world.files(tree)
-    }
 
 
 def tip(world: World) -> str | None:

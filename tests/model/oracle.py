@@ -15,6 +15,7 @@ from tests.model.texts import OUT, Said
 
 TYPED: Final = "typed"  # nobody has looked since
 HEARD: Final = "heard"  # it stood in a file when taskd looked
+BURIED: Final = "buried"  # it was in a conflict of a task that was deleted, which ends its conflicts (S-12)
 MAYBE: Final = "maybe"  # git was at the file meanwhile: nobody can tell whether it still was typed
 
 #: from each status the ones that one transition leads to
@@ -49,6 +50,8 @@ class Utterance:
     state: str = TYPED
     #: the look at which it was first heard
     since: int = 0
+    #: taskd died at that look, so it may have to be heard again
+    doubted: bool = False
 
 
 @dataclass
@@ -76,6 +79,7 @@ class Row:
 
     task: str
     field: str
+    worktree: str
     index: str
     file: str
 
@@ -116,6 +120,10 @@ class Oracle:
     #: utterance to the earliest look at which one was heard that had seen it
     _over: dict[int, int] = field(default_factory=dict)
     _maybe_over: set[int] = field(default_factory=set)
+    _asked_lately: set[str] = field(default_factory=set)
+    _rested: int = 0
+    _racing: list[Utterance] = field(default_factory=list)
+    _rows: set[Row] = field(default_factory=set)
 
     # -- what people do
 
@@ -132,7 +140,8 @@ class Oracle:
     ) -> Utterance:
         """Note a value typed into a slot over the values that its author saw there."""
         shown = set(over)
-        met = [u for u in self._about(task, slot) if u.value in shown and TYPED != u.state or u.where == where and u.value in shown]
+        known = self._about(task, slot)
+        met = [u for u in known if u.value in shown and (u.state != TYPED or u.where == where)]
         seen = frozenset(number for u in met for number in (u.number, *u.seen))
         said = Utterance(len(self.utterances), task, slot, value, where, foreign, seen, unique)
         self.utterances.append(said)
@@ -144,15 +153,33 @@ class Oracle:
         self.requests.append(Request(task, status, where, foreign))
         self.counts["status typed"] += 1
 
+    def unsay(self, said: Utterance) -> None:
+        """What was typed is what stood there when taskd last looked: it may count as nothing at all."""
+        self._guess(said)
+
     def command(self, said: Utterance) -> None:
         """What a command said is heard at once."""
         self._hear(said)
+
+    def race(self, said: Utterance) -> None:
+        """What was saved while taskd was at work has to be heard; whom it supersedes may be seen till then."""
+        said.state, said.since = HEARD, self.looks
+        self._racing.append(said)
+
+    def doubt(self) -> None:
+        """Taskd died at this look."""
+        for said in self.utterances:
+            said.doubted = said.doubted or (said.since == self.looks and said.state == HEARD)
 
     # -- before taskd looks
 
     def listen(self, places: Mapping[str, Shown]) -> None:
         """Find out which of the typed values stand in files now."""
         self.looks += 1
+        for said in self._racing:
+            self._hear(said)
+        self._racing.clear()
+        self._asked_lately |= {request.task for request in self.requests}
         anywhere = {
             (file.id, slot, value)
             for shown in places.values()
@@ -160,7 +187,7 @@ class Oracle:
             for slot, value in file.slots.items()
         }
         for said in self.utterances:
-            if said.state == TYPED:
+            if said.state == TYPED or said.doubted:
                 self._listen_for(said, places.get(said.where), anywhere)
         for request in self.requests:
             here = places.get(request.where)
@@ -181,29 +208,48 @@ class Oracle:
             self._guess(said)
 
     def _hear(self, said: Utterance) -> None:
-        said.state, said.since = HEARD, self.looks
+        said.since = said.since or self.looks
+        said.state, said.doubted = HEARD, False
         for number in said.seen:
             self._over.setdefault(number, self.looks)
         self.counts["heard"] += 1
 
     def _guess(self, said: Utterance) -> None:
+        if said.doubted:
+            return
         said.state, said.since = MAYBE, self.looks
         self._maybe_over |= said.seen
 
+    def heard_lately(self) -> set[str]:
+        """Tasks of which something was, or may have been, said at the last look."""
+        said = {u.task for u in self.utterances if u.since > self._rested and u.state in (HEARD, MAYBE)}
+        return said | self._asked_lately
+
+    def rest(self) -> None:
+        """Everything heard so far has been worked off."""
+        self._rested, self._asked_lately = self.looks, set()
+
     # -- after it
 
-    def judge(self, found: Found) -> None:
-        """Compare the index with what was said. BrokenLaw when it does not follow from it."""
+    def judge(self, found: Found, *, rested: bool = True) -> None:
+        """Compare the index with what was said. BrokenLaw when it does not follow from it.
+
+        Not `rested`: taskd was interrupted, so not all that was heard needs to be in the index.
+        """
         for task, head in found.heads.items():
             self._judge_news(task, head)
         self.heads = {**self.heads, **found.heads}
-        for said in self.utterances:
+        for row in set(found.rows) - self._rows:
+            self._judge_row(row)
+        self._rows = set(found.rows)
+        self._bury(found.deleted)
+        for said in self.utterances if rested else ():
             self._judge_kept(said, found)
         self._judge_steps(found.steps)
         for task, head in found.heads.items():
             if self.statuses.setdefault(task, head.status or "pending") != head.status:
                 raise BrokenLaw(f"I3 {task} is {head.status}, the journal says {self.statuses[task]}")
-        self.requests = [request for request in self.requests if request.state != HEARD]
+        self.requests = [request for request in self.requests if not rested or request.state != HEARD]
         self.counts["conflicts"] = max(self.counts["conflicts"], len(found.rows))
 
     def _judge_news(self, task: str, head: Said) -> None:
@@ -218,6 +264,12 @@ class Oracle:
                 raise BrokenLaw(f"I2 {task}: {slot} went from {was} to {value}, which nobody typed again")
             self.counts["news"] += 1
 
+    def _judge_row(self, row: Row) -> None:
+        """I2: nobody has to settle a conflict with a value that was typed over by who saw it."""
+        typed = [u for u in self._about(row.task, row.field) if u.value == row.file]
+        if typed and not any(self._may_enter(said) for said in typed):
+            raise BrokenLaw(f"I2 {row.task}: {row.field} {row.file} of {row.worktree} clashes, and is superseded")
+
     def _may_enter(self, said: Utterance) -> bool:
         if said.state == TYPED:
             return False
@@ -226,12 +278,17 @@ class Oracle:
         late = over is not None and over < said.since
         return over is None or (late and not self.strict)
 
+    def _bury(self, deleted: frozenset[str]) -> None:
+        for said in self.utterances:
+            if said.state == HEARD and said.task in deleted & self.heads.keys():
+                if self.heads[said.task].at(said.slot) != said.value:
+                    said.state = BURIED
+
     def _judge_kept(self, said: Utterance, found: Found) -> None:
         """I1: what was heard is in the head, in a conflict, or was typed over by somebody who saw it."""
-        gone = said.task in found.deleted or said.task not in self.heads
-        if said.state != HEARD or gone or said.number in self._over or said.number in self._maybe_over:
+        if said.state != HEARD or said.doubted or said.number in self._over or said.number in self._maybe_over:
             return
-        if self.heads[said.task].at(said.slot) == said.value:
+        if said.task not in self.heads or self.heads[said.task].at(said.slot) == said.value:
             return
         if not any(_is_in(said, row) for row in found.rows):
             stands = self.heads[said.task].at(said.slot)

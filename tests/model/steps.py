@@ -355,7 +355,8 @@ def die(world: World, draw: Draw) -> None:
         world.die(steps=draw.number() % 40)
     else:
         world.die(point=draw.of(DEADLY), passing=1 + draw.number() % 3)
-    world.settle()
+    if draw.chance(50):
+        world.settle()
 
 
 def race(world: World, draw: Draw) -> None:
@@ -366,7 +367,7 @@ def race(world: World, draw: Draw) -> None:
         first = len(world.oracle.utterances)
         edit(world, draw)
         for said in world.oracle.utterances[first:]:
-            world.oracle.command(said)
+            world.oracle.race(said)
 
     edit(world, draw)
     world.race(point, passing, save)

@@ -73,6 +73,7 @@ class World:
             self._engine.site.epoch = self.db.take_over()
             with self._engine.working():
                 self._engine.start()
+            self.oracle.judge(self._found(self._news()), rested=False)
         return self._engine
 
     def close(self) -> None:
@@ -140,7 +141,9 @@ class World:
             over = [*shown(old, slot), *shown(before, slot)]
             text = put(text, slot, value, section=number + self._words)
             if value not in over:
-                self.oracle.say(id, slot, value, over, tree, self.foreign.get(tree, 0), unique=unique)
+                said = self.oracle.say(id, slot, value, over, tree, self.foreign.get(tree, 0), unique=unique)
+                if value in shown(self.fresh.get((tree, path), ""), slot) and (tree, path) in self.fresh:
+                    self.oracle.unsay(said)
                 self.note(f"type {tree}/{path} {slot}: {'/'.join(map(str, over))} -> {value}")
         self.save(tree, path, text, rename=rename)
 
@@ -166,8 +169,8 @@ class World:
         """A command from a tree."""
         directory = self.hands.paths.get(tree, self.hands.paths["main"])
         caller = wire.Caller(actor, actor, str(directory))
-        held = self._claim_of(str(params.get("id")))
-        reply = self.engine.execute([wire.Call(op, params, caller)])[0]
+        engine, held = self.engine, self._claim_of(str(params.get("id")))
+        reply = engine.execute([wire.Call(op, params, caller)])[0]
         if op == "claim" and reply.error is None and held not in (None, actor):
             raise BrokenLaw(f"I10 {params['id']}: given to {actor}, {held} has it")
         told = reply.error["code"] if reply.error else "done"
@@ -187,7 +190,7 @@ class World:
         for entry in news:
             if entry.field == "status" and not entry.cause.startswith(op):
                 raise BrokenLaw(f"I3 {op} made a step for {entry.cause}")
-        self.oracle.judge(self._found(news))
+        self.oracle.judge(self._found(news), rested=False)
 
     def note(self, line: str) -> None:
         """Remember what was done, to be told when a law breaks."""
@@ -198,9 +201,11 @@ class World:
     def settle(self, *, mirror: bool = False, touched: bool = False) -> None:
         """Have taskd look at everything and carry out what follows; then judge."""
         self.listen()
+        before, texts = self.stamps(), self._texts()
         self.note("settle" + (" by events" if touched else ""))
         self.work(mirror=mirror, touched=touched)
         self.judge()
+        self._judge_bytes(before, texts)
 
     def listen(self) -> None:
         """Show the judge what stands in files."""
@@ -253,6 +258,30 @@ class World:
         self.oracle.judge(self._found(self._news()))
         self._judge_claims()
 
+    def stamps(self) -> dict[str, tuple[int, int]]:
+        """Every task file, and git's own index of each worktree, with its age and inode."""
+        files = {f"{tree}/{path}": self.root(tree) / path for tree in self.trees() for path in self.files(tree)}
+        found = {name: file.stat() for name, file in {**files, **self.hands.indexes()}.items()}
+        return {name: (stat.st_mtime_ns, stat.st_ino) for name, stat in found.items()}
+
+    def _texts(self) -> dict[str, tuple[str, str]]:
+        """The text and status of each head."""
+        with self.db.read() as view:
+            return {id: (t.text, t.status.value) for id in view.live() if (t := view.task(id)) is not None}
+
+    def _judge_bytes(self, before: dict[str, tuple[int, int]], texts: dict[str, tuple[str, str]]) -> None:
+        """I8: nobody said anything, and no byte changed; what git tracks is never written."""
+        after, now = self.stamps(), self._texts()
+        moved = {id for id in now if texts.get(id) != now[id]}
+        silent = moved & texts.keys() - self.oracle.heard_lately() - self.removed
+        if silent:
+            raise BrokenLaw(f"I8 the head of {', '.join(sorted(silent))} changed, and nobody said anything")
+        ours = {name for name in before if name.startswith(f"{WORKSPACE}/") or self.layout == SHARED}
+        for name in sorted(before.keys() - ours | {name for name in before if name.startswith("index of ")}):
+            if before[name] != after.get(name):
+                raise BrokenLaw(f"I8 {name} was written, which is not ours")
+        self.oracle.rest()
+
     def _news(self) -> list[Entry]:
         with self.db.read() as view:
             news = view.journal(after=self._seq)
@@ -263,7 +292,7 @@ class World:
         with self.db.read() as view:
             live = view.live()
             heads = {id: said for id in live if (said := _said_by(view.text, view.task(id))) is not None}
-            rows = [Row(c.task, c.field, str(c.index), str(c.file)) for c in view.conflicts()]
+            rows = [Row(c.task, c.field, c.worktree, str(c.index), str(c.file)) for c in view.conflicts()]
         gone = frozenset(self.oracle.heads) - frozenset(live)
         if not gone <= self.removed:
             raise BrokenLaw(f"I1 {', '.join(sorted(gone - self.removed))} deleted, which nobody asked for")
@@ -302,9 +331,11 @@ class World:
             if self._engine is not None:
                 self._engine.site.git.close()
             self._engine = None
+            self.oracle.doubt()
             return True
         finally:
             self.db.steps_left = None
+            self.oracle.judge(self._found(self._news()), rested=False)
         return False
 
     def _kill(self) -> None:
@@ -317,6 +348,7 @@ class World:
         with acting_at(point, passing, act):
             self.work()
         self.note("(end of work)")
+        self.oracle.judge(self._found(self._news()), rested=False)
 
 
 def _said_by(text: Callable[[str], bytes], task: object) -> Said | None:
