@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,9 @@ class Hands(Protocol):
     """
 
     paths: dict[str, Path]
+
+    def pause(self) -> None:
+        """Let so much time pass that what happens next has a later stamp."""
 
     def branches(self) -> list[str]:
         """Every branch that people made."""
@@ -119,6 +123,15 @@ class RealHands:
     def _git_dir(self, tree: str) -> Path:
         marker = self.paths[tree] / ".git"
         return marker if marker.is_dir() else Path(marker.read_text().removeprefix("gitdir:").strip())
+
+    def pause(self) -> None:
+        """Wait for the kernel's clock of files to go on."""
+        probe = self.paths["main"].parent / "probe"
+        probe.touch()
+        before = probe.stat().st_mtime_ns
+        while probe.stat().st_mtime_ns == before:
+            time.sleep(0.0005)
+            probe.touch()
 
     def branches(self) -> list[str]:
         """From the files of refs and packed refs."""

@@ -18,6 +18,7 @@ from taskd.engine.engine import Engine
 from taskd.engine.site import SHARED, TRACKED, Rules, Site
 from taskd.repo.branch import Branch
 from taskd.repo.git import Git
+from taskd.repo.history import History as GitHistory
 from taskd.repo.lock import FileLock
 from taskd.repo.worktrees import Repository
 from tests.engine.bench import REF, Database, Events, Times
@@ -107,7 +108,8 @@ def make_world(hands: RealHands, layout: str, top: Path) -> World:
 
     def make_engine() -> Engine:
         door = Git(common, scratch=state / "scratch")
-        site = Site(repository, state, rules, db, door, FileLock(state / "write.lock"), Events())
+        history = GitHistory(door, rules.tasks_dir)
+        site = Site(repository, state, rules, db, door, history, FileLock(state / "write.lock"), Events())
         return Engine(site, Branch(door, REF), FileLock(state / "mirror.lock"), times.nanoseconds)
 
     return World(hands, layout, db, times, make_engine)

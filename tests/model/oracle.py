@@ -67,10 +67,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Shown:
-    """What stands at one place when taskd looks: how often git was there, and what each file says."""
+    """What stands at one place when taskd looks: how often git was there, and what each file says.
+
+    `doubtful` are values that may have come back with a text that an editor held open for long.
+    """
 
     foreign: int
     files: Sequence[Said]
+    doubtful: frozenset[tuple[str, str, str]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -201,6 +205,9 @@ class Oracle:
             if (said.task, said.slot, said.value) in anywhere:
                 self._hear(said)
         elif home is None or home.foreign != said.foreign:
+            self._guess(said)
+        elif (said.task, said.slot, said.value) in home.doubtful:
+            self.counts["may be a stale editor's"] += 1
             self._guess(said)
         elif any(file.id == said.task and file.at(said.slot) == said.value for file in home.files):
             self._hear(said)
