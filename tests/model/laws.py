@@ -41,11 +41,12 @@ def judge_rest(world: World) -> None:
 
 def judge_repeats(world: World) -> None:
     """I6: what was taken in once more changes nothing."""
-    writes = world.db.writes
-    with world.engine.working():
-        for key, place in world.engine.site.places.items():
-            if key in world.trees():
-                world.engine.ingest(place, sorted(world.files(key)))
+    for _ in range(2):  # once to note down on which commit what is merely listed was seen
+        writes = world.db.writes
+        with world.engine.working():
+            for key, place in world.engine.site.places.items():
+                if key in world.trees():
+                    world.engine.ingest(place, sorted(world.files(key)))
     world.judge()
     if world.db.writes != writes:
         raise BrokenLaw("I6 taking everything in once more wrote something")
@@ -83,7 +84,7 @@ def judge_replicas(world: World) -> None:
     if world.layout != SHARED:
         return
     with world.db.read() as view:
-        live, listed = set(view.live()), {(problem.worktree, problem.path) for problem in view.problems() if problem.kind != "refusal"}
+        live, listed = set(view.live()), {(problem.worktree, problem.path) for problem in view.problems() if problem.kind == "problem"}
         heads = {id: replica_text(view.text(task.text), task) for id in live if (task := view.task(id))}
     for tree in world.hands.paths:
         files = {path: text for path, text in world.files(tree).items() if (tree, path) not in listed}

@@ -166,7 +166,13 @@ class Oracle:
         self._hear(said)
 
     def race(self, said: Utterance) -> None:
-        """What was saved while taskd was at work has to be heard; whom it supersedes may be seen till then."""
+        """What was saved while taskd was at work has to be heard; whom it supersedes may be seen till then.
+
+        If the value is not new, it may be what an editor had from before: nobody can tell.
+        """
+        if not said.unique:
+            self._guess(said)
+            return
         said.state, said.since = HEARD, self.looks
         self._racing.append(said)
 

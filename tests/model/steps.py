@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from taskd.engine.site import WORKSPACE
+from taskd.engine.site import SHARED, WORKSPACE
 from taskd.repo.crash import STEPS
 from tests.model.oracle import LAWFUL, Said
 from tests.model.texts import IN, OUT, SCALARS, put, read, set_value
@@ -308,7 +308,10 @@ def git_reset(world: World, draw: Draw) -> None:
 def git_clean(world: World, draw: Draw) -> None:
     """Throw untracked files away."""
     tree, ignored = draw.of(list(world.hands.paths)), draw.chance(40)
+    before = world.readable(tree)
     world.git(tree, world.hands.clean(tree, ignored=ignored), f"clean {'-x' if ignored else ''}")
+    if world.layout != SHARED:  # it takes no lock, so it cannot be told from `rm`
+        world.removed |= {before[path].id for path in before.keys() - world.readable(tree).keys()}
 
 
 def git_add_tree(world: World, draw: Draw) -> None:

@@ -217,6 +217,9 @@ class World:
             for tree in self.trees()
             for files in [self.readable(tree)]
         }
+        for tree, path in self.saved & {(tree, path) for tree in self.trees() for path in self.readable(tree)}:
+            self.carried[tree, path] = [self.readable(tree)[path]]
+            self.saved.discard((tree, path))
         self.oracle.listen(places)
 
     def _doubtful(self, tree: str, files: dict[str, Said]) -> frozenset[tuple[str, str, str]]:
@@ -237,11 +240,8 @@ class World:
         for tree in self.trees():
             for path, said in self.readable(tree).items():
                 carried = self.carried.setdefault((tree, path), [])
-                if (tree, path) in self.saved:
-                    carried.clear()
                 if not carried or carried[-1] != said:
                     carried.append(said)
-        self.saved.clear()
 
     def work(self, *, mirror: bool = False, touched: bool = False) -> None:
         """What the daemon does once its waiting is over."""
