@@ -54,6 +54,9 @@ class Hands(Protocol):
     def commit(self, tree: str, *, amend: bool) -> bool:
         """Everything there is, committed."""
 
+    def committed(self, tree: str) -> frozenset[str]:
+        """Task paths that the commit a tree stands on made another."""
+
     def switch(self, tree: str, branch: str, *, force: bool, new: bool) -> bool:
         """Another branch."""
 
@@ -180,6 +183,12 @@ class RealHands:
         """`git add -A`, `git commit`."""
         how = ["--amend", "--no-edit"] if amend else ["-m", "work"]
         return self._try(tree, "add", "-A") and self._try(tree, "commit", "-q", *how)
+
+    def committed(self, tree: str) -> frozenset[str]:
+        """By comparing it with the one before."""
+        how = ("diff-tree", "-r", "--root", "--no-commit-id", "--name-only", "-z", "HEAD", "--", "tasks")
+        listed = self(self.paths[tree], *how, check=False)
+        return frozenset(path.removeprefix("tasks/") for path in listed.split("\0") if path)
 
     def switch(self, tree: str, branch: str, *, force: bool, new: bool) -> bool:
         """`git switch`."""

@@ -323,9 +323,9 @@ class Oracle:
     def _about(self, task: str, slot: str) -> list[Utterance]:
         return [u for u in self.utterances if u.task == task and u.slot == slot]
 
-    def values(self, task: str, slot: str) -> list[str]:
-        """Everything ever heard in a slot, oldest first."""
-        return [u.value for u in self._about(task, slot) if u.state == HEARD]
+    def values(self, task: str, slot: str, *more: str) -> list[str]:
+        """Everything ever heard in a slot, oldest first, and more."""
+        return [*(u.value for u in self._about(task, slot) if u.state == HEARD), *more]
 
 
 def _is_asked(step: Step, asked: list[Request]) -> bool:

@@ -234,7 +234,7 @@ def git_commit(world: World, draw: Draw) -> None:
     tree = draw.of(list(world.hands.paths))
     if world.hands.under_way(tree) is None:
         (world.hands.paths[tree] / f"code-{draw.number() % 3}").write_text(world.word())
-        world.git(tree, world.hands.commit(tree, amend=draw.chance(20)), "commit", foreign=False)
+        world.commit(tree, amend=draw.chance(20))
 
 
 def git_switch(world: World, draw: Draw) -> None:

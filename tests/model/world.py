@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -102,11 +103,13 @@ class World:
         return {str(path.relative_to(root)): path.read_text() for path in found if path.name[0] != "."}
 
     def readable(self, tree: str) -> dict[str, Said]:
-        """What the files of a tree say, but for those that are in no state to be edited."""
+        """What the files of a tree say, but for those that are in no state to be edited, and copies."""
         busy = tree != WORKSPACE and self.hands.under_way(tree) is not None
         waiting = self.hands.unmerged(tree) if busy else frozenset()
         texts = {path: read(text) for path, text in self.files(tree).items() if path not in waiting}
-        return {path: said for path, said in texts.items() if said is not None and said.id}
+        found = {path: said for path, said in texts.items() if said is not None and said.id}
+        ids = Counter(said.id for said in found.values())
+        return {path: said for path, said in found.items() if ids[said.id] == 1}
 
     def text(self, tree: str, path: str) -> str:
         """What stands in a file; empty when it is not there."""
@@ -150,6 +153,18 @@ class World:
                     self.oracle.unsay(said)
                 self.note(f"type {tree}/{path} {slot}: {'/'.join(map(str, over))} -> {value}")
         self.save(tree, path, text, rename=rename)
+
+    def commit(self, tree: str, *, amend: bool) -> None:
+        """Commit by hand, which makes what git had put there its author's own word, or may make it."""
+        self.git(tree, self.hands.commit(tree, amend=amend), "commit", foreign=False)
+        for path in self.hands.committed(tree) & self.readable(tree).keys():
+            said = self.readable(tree)[path]
+            head = self.oracle.heads.get(said.id)
+            for slot in {*said.slots, *head.slots} if head else ():
+                value, stands = said.at(slot), head.at(slot) if head else None
+                if value is not None and value != stands and value in self.oracle.values(said.id, slot, OUT):
+                    over = [stands]
+                    self.oracle.unsay(self.oracle.say(said.id, slot, value, over, tree, unique=False))
 
     def new_task(self, tree: str, directory: str = "") -> str:
         """Write a new task file; its id."""
