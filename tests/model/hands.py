@@ -27,8 +27,8 @@ class Hands(Protocol):
 
     paths: dict[str, Path]
 
-    def pause(self) -> None:
-        """Let so much time pass that what happens next has a later stamp."""
+    def pause(self, tree: str) -> None:
+        """Let so much time pass that what is saved next has a later stamp than git's last command there."""
 
     def branches(self) -> list[str]:
         """Every branch that people made."""
@@ -127,14 +127,9 @@ class RealHands:
         marker = self.paths[tree] / ".git"
         return marker if marker.is_dir() else Path(marker.read_text().removeprefix("gitdir:").strip())
 
-    def pause(self) -> None:
+    def pause(self, tree: str) -> None:
         """Wait for the kernel's clock of files to go on."""
-        probe = self.paths["main"].parent / "probe"
-        probe.touch()
-        before = probe.stat().st_mtime_ns
-        while probe.stat().st_mtime_ns == before:
-            time.sleep(0.0005)
-            probe.touch()
+        wait_for_tick(self.paths["main"].parent / "probe", self._git_dir(tree))
 
     def branches(self) -> list[str]:
         """From the files of refs and packed refs."""
@@ -258,3 +253,12 @@ IDENTITY: Final = {
 }
 #: a conflict shows its base too; no background work; commits are not synced to a disk
 SETTINGS: Final = ("-c", "gc.auto=0", "-c", "core.fsync=none", "-c", "advice.detachedHead=false")
+
+
+def wait_for_tick(probe: Path, other: Path) -> None:
+    """Wait until a file written now is stamped later than another was."""
+    before = other.stat().st_mtime_ns
+    probe.touch()
+    while probe.stat().st_mtime_ns <= before:
+        time.sleep(0.0005)
+        probe.touch()

@@ -15,7 +15,7 @@ from typing import Final
 
 from taskd.engine import setup
 from taskd.engine.engine import Engine
-from taskd.engine.site import SHARED, TRACKED, Rules, Site
+from taskd.engine.site import SHARED, TRACKED, History, Rules, Site
 from taskd.repo.branch import Branch
 from taskd.repo.git import Git
 from taskd.repo.history import History as GitHistory
@@ -23,7 +23,9 @@ from taskd.repo.lock import FileLock
 from taskd.repo.worktrees import Repository
 from tests.engine.bench import REF, Database, Events, Times
 from tests.model import laws
-from tests.model.hands import RealHands
+from tests.model.hands import Hands, RealHands
+from tests.model.memory_git import MemoryHistory
+from tests.model.memory_hands import Door, MemoryHands
 from tests.model.oracle import BrokenLaw
 from tests.model.steps import ACTS, Happening
 from tests.model.world import World
@@ -34,7 +36,7 @@ SHRINKS: Final = 150  # runs spent on making a history short
 MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a file system in memory, where there is one
 LAYOUTS: Final = (SHARED, TRACKED)
 
-History = tuple[Happening, ...]
+Story = tuple[Happening, ...]
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Broken:
     """A history that broke a law."""
 
     reason: str
-    history: History
+    history: Story
     trace: Sequence[str]
 
     def __str__(self) -> str:
@@ -51,7 +53,7 @@ class Broken:
         return "\n".join([self.reason, "", *self.trace, "", "history = (", *steps, ")"])
 
 
-def history_of(seed: int, length: int = LENGTH, without: Sequence[str] = ()) -> History:
+def history_of(seed: int, length: int = LENGTH, without: Sequence[str] = ()) -> Story:
     """The history of a seed."""
     chance = random.Random(seed)
     kinds = [kind for kind in ACTS if kind not in without]
@@ -81,41 +83,69 @@ def real_world(layout: str) -> Iterator[World]:
         top.mkdir()
         hands(top, "init", "-q", "-b", "main")
         hands(top, "commit", "-q", "--allow-empty", "-m", "begin")
-        world = make_world(hands, layout, top)
-        for _ in range(3):
-            world.new_task("main")
-        if layout == TRACKED:
-            hands.commit("main", amend=False)
-        for name in ("one", "two"):
-            assert hands.add_tree(name, "main", branch=True)
-        try:
-            world.settle()
+        if layout == SHARED:
+            setup.set_exclude(Repository(top / ".git", top, "sha1"), "tasks")
+
+        def look(common: Path) -> tuple[Git, History]:
+            door = Git(common, scratch=common / "taskd" / "scratch")
+            return door, GitHistory(door, "tasks")
+
+        with settled(make_world(hands, layout, look)) as world:
             yield world
-        finally:
-            world.close()
 
 
-def make_world(hands: RealHands, layout: str, top: Path) -> World:
-    """A world around a repository that was just made."""
+@contextmanager
+def memory_world(layout: str) -> Iterator[World]:
+    """The same with git in memory."""
+    with somewhere() as base:
+        top = base / "main"
+        hands = MemoryHands({"main": top}, ignores=layout == SHARED)
+        hands.begin()
+
+        def look(common: Path) -> tuple[Git, History]:
+            return Door(common, hands), MemoryHistory(hands.graph, hands.checkouts)
+
+        with settled(make_world(hands, layout, look, mirrors=False)) as world:
+            yield world
+
+
+@contextmanager
+def settled(world: World) -> Iterator[World]:
+    """A world with a few tasks in three worktrees, all of them known."""
+    for _ in range(3):
+        world.new_task("main")
+    if world.layout == TRACKED:
+        world.hands.commit("main", amend=False)
+    for name in ("one", "two"):
+        assert world.hands.add_tree(name, "main", branch=True)
+    try:
+        world.settle()
+        yield world
+    finally:
+        world.close()
+
+
+def make_world(
+    hands: Hands, layout: str, look: Callable[[Path], tuple[Git, History]], *, mirrors: bool = True
+) -> World:
+    """A world around a repository that was just made; `look` opens what taskd sees of git."""
+    top = hands.paths["main"]
     common = top / ".git"
     state = common / "taskd"
     state.mkdir()
     repository, rules = Repository(common, top, "sha1"), Rules(layout=layout)
     times = Times()
     db = Database(times)
-    if layout == SHARED:
-        setup.set_exclude(repository, rules.tasks_dir)
 
     def make_engine() -> Engine:
-        door = Git(common, scratch=state / "scratch")
-        history = GitHistory(door, rules.tasks_dir)
+        door, history = look(common)
         site = Site(repository, state, rules, db, door, history, FileLock(state / "write.lock"), Events())
         return Engine(site, Branch(door, REF), FileLock(state / "mirror.lock"), times.nanoseconds)
 
-    return World(hands, layout, db, times, make_engine)
+    return World(hands, layout, db, times, mirrors, make_engine)
 
 
-def run(history: History, layout: str, make: Callable[[str], object] = real_world) -> World | Broken:
+def run(history: Story, layout: str, make: Callable[[str], object] = real_world) -> World | Broken:
     """Let a history happen and judge it; the world as it ended, closed, or what broke."""
     trace, at = list[str](), 0
     try:
@@ -130,7 +160,7 @@ def run(history: History, layout: str, make: Callable[[str], object] = real_worl
         return Broken(str(error), history[: at + 1], trace)
 
 
-def shorten(broken: Broken, again: Callable[[History], World | Broken], runs: int = SHRINKS) -> Broken:
+def shorten(broken: Broken, again: Callable[[Story], World | Broken], runs: int = SHRINKS) -> Broken:
     """The shortest history found, by leaving steps out, that breaks a law of the same number."""
     law, size = broken.reason[:3], max(1, len(broken.history) // 2)
     while size and runs > 0:

@@ -96,4 +96,4 @@ def judge_replicas(world: World) -> None:
 
 def tip(world: World) -> str | None:
     """Where the workspace branch stands."""
-    return world.engine.branch.tip()
+    return world.engine.branch.tip() if world.mirrors else None

@@ -46,6 +46,8 @@ class World:
     layout: str
     db: Database
     times: Times
+    #: whether the workspace branch is written
+    mirrors: bool
     #: makes an engine that knows only what is in the index, as a new process does
     make_engine: Callable[[], Engine]
     oracle: Oracle = field(default_factory=Oracle)
@@ -127,6 +129,8 @@ class World:
         """Save a file as an editor does, in place or by a rename."""
         file = self.root(tree) / path
         file.parent.mkdir(parents=True, exist_ok=True)
+        if tree != WORKSPACE:
+            self.hands.pause(tree)
         target = file.with_name(f".{file.name}.swp") if rename else file
         target.write_text(text)
         self._stamp = max(self._stamp + 1, time.time_ns())
@@ -136,7 +140,6 @@ class World:
         self.buffers = [b for b in self.buffers if (b.tree, b.path) != (tree, path)]
         self.saved.add((tree, path))
         self.note(f"save {tree}/{path}")
-        self.hands.pause()
 
     def type(
         self, tree: str, path: str, text: str, edits: Sequence[tuple[str, str, bool]], *, rename: bool = False
@@ -180,7 +183,6 @@ class World:
         self.note(f"git {what} in {tree}: {'done' if done else 'refused'}")
         if foreign:
             self.foreign[tree] = self.foreign.get(tree, 0) + 1
-        self.hands.pause()
         return done
 
     def call(self, op: str, tree: str, actor: str = "alice", **params: object) -> wire.Reply:
@@ -273,7 +275,7 @@ class World:
                 engine.fill_all()
                 engine.finish_replicas()
             engine.look_again()
-            if mirror:
+            if mirror and self.mirrors:
                 engine.finish_branch()
         self.fresh = {
             (tree, path): text for tree in self.trees() for path, text in self.files(tree).items()
