@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 #: keys with one value; `team` is a key that taskd does not know
@@ -44,6 +45,7 @@ def compose(id: str, name: str, assignee: str, team: str) -> str:
     return "\n".join(["---", *head, "tags: []", "# about tags", "---", *body])
 
 
+@lru_cache(maxsize=8192)
 def read(text: str | None) -> Said | None:
     """What a file says; None when there is none, or when it is in no state to say anything."""
     if text is None or _MARKER.search(text) or not text.startswith("---\n"):
