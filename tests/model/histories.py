@@ -6,10 +6,11 @@ import os
 import random
 import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +38,7 @@ MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a file system in memory, where 
 LAYOUTS: Final = (SHARED, TRACKED)
 
 Story = tuple[Happening, ...]
+Make = Callable[[str], AbstractContextManager["World"]]
 
 
 @dataclass(frozen=True)
@@ -145,11 +147,14 @@ def make_world(
     return World(hands, layout, db, times, mirrors, make_engine)
 
 
-def run(history: Story, layout: str, make: Callable[[str], object] = real_world) -> World | Broken:
+def run(
+    history: Story, layout: str, make: Make = real_world, prepare: Callable[[World], object] = lambda _: None
+) -> World | Broken:
     """Let a history happen and judge it; the world as it ended, closed, or what broke."""
     trace, at = list[str](), 0
     try:
-        with make(layout) as world:  # type: ignore[attr-defined]
+        with make(layout) as world:
+            prepare(world)
             trace = world.trace
             for at, step in enumerate(history):  # noqa: B007
                 world.note(f"-- {at} {step.kind}")
@@ -179,6 +184,40 @@ def shorten(broken: Broken, again: Callable[[Story], World | Broken], runs: int 
     return broken
 
 
-def counted(worlds: Sequence[World]) -> Counter[str]:
-    """What happened in all of them."""
-    return sum((world.oracle.counts for world in worlds), Counter[str]())
+@dataclass
+class Sweep:
+    """Many histories of one layout."""
+
+    runs: int = 0
+    seconds: float = 0.0
+    counts: Counter[str] = field(default_factory=Counter)
+    broken: dict[int, Broken] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """How many, how long, and what happened in them."""
+        rate = self.runs / max(self.seconds, 0.001)
+        told = ", ".join(f"{name} {count}" for name, count in sorted(self.counts.items()))
+        return f"{self.runs} histories in {self.seconds:.0f} s ({rate:.1f} a second): {told}"
+
+
+def sweep(layout: str, make: Make, seeds: Sequence[int], keep_going: int = 1) -> Sweep:
+    """Run the histories of these seeds; stop when `keep_going` of them are broken."""
+    found, begun = Sweep(), time.monotonic()
+    for seed in seeds:
+        ended = run(history_of(seed), layout, make)
+        found.runs += 1
+        found.seconds = time.monotonic() - begun
+        if isinstance(ended, World):
+            found.counts += ended.oracle.counts
+        else:
+            found.broken[seed] = shorten(ended, lambda less: run(less, layout, make))
+            if len(found.broken) == keep_going:
+                break
+    return found
+
+
+def seeds_of(runs: int) -> range:
+    """The seeds to run: `TASKD_MODEL_SEED=n` replays one or, with `TASKD_MODEL_RUNS=m`, the m from there on."""
+    first, wanted = os.environ.get("TASKD_MODEL_SEED"), os.environ.get("TASKD_MODEL_RUNS")
+    count = int(wanted) if wanted else 1 if first else runs
+    return range(int(first or 0), int(first or 0) + count)

@@ -25,6 +25,17 @@ def judge_end(world: World) -> None:
     judge_repeats(world)
     judge_journal(world)
     judge_replicas(world)
+    world.ending = ending_of(world)
+
+
+def ending_of(world: World) -> dict[str, object]:
+    """What stands at the end: the same of two histories that have to come to the same."""
+    with world.db.read() as view:
+        tasks = {id: (task.status.value, view.text(task.text)) for id in view.live() if (task := view.task(id))}
+        journal = [(entry.task, entry.field, str(entry.old), str(entry.new)) for entry in view.journal()]
+        rows = [(row.task, row.field, row.worktree, str(row.file)) for row in view.conflicts()]
+    files = {tree: world.files(tree) for tree in world.trees()}
+    return {"tasks": tasks, "journal": sorted(journal), "rows": sorted(rows), "files": files}
 
 
 def judge_rest(world: World) -> None:

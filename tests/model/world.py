@@ -63,6 +63,12 @@ class World:
     carried: dict[tuple[str, str], list[Said]] = field(default_factory=dict)
     saved: set[tuple[str, str]] = field(default_factory=set)
     trace: list[str] = field(default_factory=list)
+    #: whether looks follow from events; None: as a history has it
+    by_events: bool | None = None
+    #: whether taskd is to die before each look, and at which numbered steps in turn
+    deaths: Iterator[str] | None = None
+    #: what stands at the end, as values to compare
+    ending: object = None
     #: the order in which trees are looked at
     order: Callable[[list[str]], list[str]] = list
     _words: int = 0
@@ -230,6 +236,9 @@ class World:
 
     def settle(self, *, mirror: bool = False, touched: bool = False) -> None:
         """Have taskd look at everything and carry out what follows; then judge."""
+        if self.deaths is not None:
+            self.die(point=next(self.deaths))
+        touched = touched if self.by_events is None else self.by_events
         self.listen()
         before, texts = self.stamps(), self._texts()
         self.note("settle" + (" by events" if touched else ""))
