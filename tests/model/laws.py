@@ -31,7 +31,9 @@ def judge_end(world: World) -> None:
 def ending_of(world: World) -> dict[str, object]:
     """What stands at the end: the same of two histories that have to come to the same."""
     with world.db.read() as view:
-        tasks = {id: (task.status.value, view.text(task.text)) for id in view.live() if (task := view.task(id))}
+        tasks = {
+            id: (task.status.value, view.text(task.text)) for id in view.live() if (task := view.task(id))
+        }
         journal = [(entry.task, entry.field, str(entry.old), str(entry.new)) for entry in view.journal()]
         rows = [(row.task, row.field, row.worktree, str(row.file)) for row in view.conflicts()]
     files = {tree: world.files(tree) for tree in world.trees()}
@@ -76,7 +78,9 @@ def judge_journal(world: World) -> None:
     for id, fields in known.items():
         for name in TOLD:
             if (fields.get(name) or None) != (told[id].get(name) or None):
-                raise BrokenLaw(f"I9 {id}: {name} is {fields.get(name)}, the journal says {told[id].get(name)}")
+                raise BrokenLaw(
+                    f"I9 {id}: {name} is {fields.get(name)}, the journal says {told[id].get(name)}"
+                )
 
 
 def _flat(values: object) -> dict[str, object]:
@@ -95,7 +99,10 @@ def judge_replicas(world: World) -> None:
     if world.layout != SHARED:
         return
     with world.db.read() as view:
-        live, listed = set(view.live()), {(problem.worktree, problem.path) for problem in view.problems() if problem.kind == "problem"}
+        live, listed = (
+            set(view.live()),
+            {(problem.worktree, problem.path) for problem in view.problems() if problem.kind == "problem"},
+        )
         heads = {id: replica_text(view.text(task.text), task) for id in live if (task := view.task(id))}
     for tree in world.hands.paths:
         files = {path: text for path, text in world.files(tree).items() if (tree, path) not in listed}

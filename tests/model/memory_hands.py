@@ -16,7 +16,6 @@ from tests.model.hands import wait_for_tick
 from tests.model.memory_git import Checkout, Graph, Stash, Tree
 
 
-
 class Door(Git):
     """The door to git for an engine that has none: it merges texts, and knows what is tracked."""
 
@@ -57,7 +56,9 @@ class MemoryHands:
         self.graph.branches["main"] = first = self.graph.commit({})
         (top / ".git" / "objects").mkdir(parents=True)
         (top / ".git" / "refs").mkdir()
-        self._check_in(Checkout(top / ".git", top, "main", first, {}, [Move(first, "commit (initial): begin")]))
+        self._check_in(
+            Checkout(top / ".git", top, "main", first, {}, [Move(first, "commit (initial): begin")])
+        )
 
     def _check_in(self, here: Checkout) -> None:
         self.checkouts[here.git_dir] = here
@@ -257,7 +258,9 @@ class MemoryHands:
                 return False
             self._move(here, other, f"merge {branch}: Fast-forward")
             return self._locked(here)
-        if not self._apply(here, self.graph.commits[base].tree if base else {}, self.graph.commits[other].tree):
+        if not self._apply(
+            here, self.graph.commits[base].tree if base else {}, self.graph.commits[other].tree
+        ):
             return False
         here.before, here.other = (here.branch, mine), other
         if here.stages:
@@ -431,7 +434,11 @@ class MemoryHands:
     def take_path(self, tree: str, commit: str | None, path: str) -> bool:
         """One file from the index or from a branch."""
         here = self._here(tree)
-        blob = here.index.get(path) if commit is None else self.graph.commits[self.graph.branches[commit]].tree.get(path)
+        blob = (
+            here.index.get(path)
+            if commit is None
+            else self.graph.commits[self.graph.branches[commit]].tree.get(path)
+        )
         if blob is None:
             return False
         self._write(here, path, self.graph.blobs[blob])
@@ -467,4 +474,3 @@ class MemoryHands:
     def collect(self) -> bool:
         """Nothing is garbage here."""
         return True
-

@@ -7,7 +7,7 @@ that moment, and is shown what stands in files before taskd looks and what the i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -183,8 +183,8 @@ class Oracle:
 
     # -- before taskd looks
 
-    def listen(self, places: Mapping[str, Shown]) -> None:
-        """Find out which of the typed values stand in files now."""
+    def listen(self, places: Mapping[str, Shown], deleted: Set[str] = frozenset()) -> None:
+        """Find out which of the typed values stand in files now. `deleted` are tasks with a tombstone."""
         self.looks += 1
         for said in self._racing:
             self._hear(said)
@@ -198,15 +198,16 @@ class Oracle:
         }
         for said in self.utterances:
             if said.state == TYPED or said.doubted:
-                self._listen_for(said, places.get(said.where), anywhere)
+                home = places.get(said.where)
+                self._listen_for(said, home, anywhere)
+                if said.task in deleted and (home is None or home.foreign != said.foreign):
+                    said.state = BURIED  # for all that anybody can tell git put an old copy there
         for request in self.requests:
             here = places.get(request.where)
             far = here is None or here.foreign != request.foreign
             request.state = MAYBE if far or request.state == MAYBE else HEARD
 
-    def _listen_for(
-        self, said: Utterance, home: Shown | None, anywhere: set[tuple[str, str, str]]
-    ) -> None:
+    def _listen_for(self, said: Utterance, home: Shown | None, anywhere: set[tuple[str, str, str]]) -> None:
         if said.unique:
             if (said.task, said.slot, said.value) in anywhere:
                 self._hear(said)
@@ -281,7 +282,9 @@ class Oracle:
         """I2: nobody has to settle a conflict with a value that was typed over by who saw it."""
         typed = [u for u in self._about(row.task, row.field) if u.value == row.file]
         if typed and not any(self._may_enter(said) for said in typed):
-            raise BrokenLaw(f"I2 {row.task}: {row.field} {row.file} of {row.worktree} clashes, and is superseded")
+            raise BrokenLaw(
+                f"I2 {row.task}: {row.field} {row.file} of {row.worktree} clashes, and is superseded"
+            )
 
     def _may_enter(self, said: Utterance) -> bool:
         if said.state == TYPED:
@@ -299,7 +302,12 @@ class Oracle:
 
     def _judge_kept(self, said: Utterance, found: Found) -> None:
         """I1: what was heard is in the head, in a conflict, or was typed over by somebody who saw it."""
-        if said.state != HEARD or said.doubted or said.number in self._over or said.number in self._maybe_over:
+        if (
+            said.state != HEARD
+            or said.doubted
+            or said.number in self._over
+            or said.number in self._maybe_over
+        ):
             return
         if said.task not in self.heads or self.heads[said.task].at(said.slot) == said.value:
             return

@@ -17,7 +17,9 @@ T = TypeVar("T")
 #: numbered steps of a command or a look that a process can die at in here
 DEADLY: Final = tuple(step for step in STEPS if step not in ("replica.touched", "touches.settled", "turn"))
 #: those in the middle of writing files
-WRITING: Final = tuple(step for step in STEPS if step.split(".")[0] in ("exchange", "create", "remove", "intent", "replica"))
+WRITING: Final = tuple(
+    step for step in STEPS if step.split(".")[0] in ("exchange", "create", "remove", "intent", "replica")
+)
 ACTORS: Final = ("alice", "bob")
 MAIN: Final = "main"
 OPERATIONS: Final = ("status", "claim", "release", "block", "unblock", "reopen", "renew")
@@ -61,7 +63,9 @@ def edit(world: World, draw: Draw) -> None:
 
 
 def _edits(world: World, draw: Draw, said: Said) -> list[tuple[str, str, bool]]:
-    return list({edit[0]: edit for _ in range(1 + draw.number() % 2) for edit in _edit(world, draw, said)}.values())
+    return list(
+        {edit[0]: edit for _ in range(1 + draw.number() % 2) for edit in _edit(world, draw, said)}.values()
+    )
 
 
 def _edit(world: World, draw: Draw, said: Said) -> list[tuple[str, str, bool]]:
@@ -320,7 +324,11 @@ def git_add_tree(world: World, draw: Draw) -> None:
         tree = draw.of(["three", "four"])
         if tree not in world.hands.paths:
             branch = tree not in world.hands.branches()
-            world.git(tree, world.hands.add_tree(tree, draw.of(world.hands.branches()), branch=branch), "worktree add")
+            world.git(
+                tree,
+                world.hands.add_tree(tree, draw.of(world.hands.branches()), branch=branch),
+                "worktree add",
+            )
 
 
 def git_move_tree(world: World, draw: Draw) -> None:

@@ -61,7 +61,8 @@ class World:
     fences: dict[str, int] = field(default_factory=dict)
     #: what each file has said since somebody last saved it by hand, oldest first
     carried: dict[tuple[str, str], list[Said]] = field(default_factory=dict)
-    saved: set[tuple[str, str]] = field(default_factory=set)
+    #: files saved by hand since the last look, and how often git had been there
+    saved: dict[tuple[str, str], int] = field(default_factory=dict)
     trace: list[str] = field(default_factory=list)
     #: whether looks follow from events; None: as a history has it
     by_events: bool | None = None
@@ -154,7 +155,7 @@ class World:
         if rename:
             target.replace(file)
         self.buffers = [b for b in self.buffers if (b.tree, b.path) != (tree, path)]
-        self.saved.add((tree, path))
+        self.saved[tree, path] = self.foreign.get(tree, 0)
         self.note(f"save {tree}/{path}")
 
     def type(
@@ -253,10 +254,15 @@ class World:
             tree: Shown(self.foreign.get(tree, 0), list(files.values()), self._doubtful(tree, files))
             for tree, files in read.items()
         }
-        for tree, path in [(tree, path) for tree, path in self.saved if path in read.get(tree, ())]:
-            self.carried[tree, path] = [read[tree][path]]
-            self.saved.discard((tree, path))
-        self.oracle.listen(places)
+        for (tree, path), foreign in list(self.saved.items()):
+            if path in read.get(tree, ()):
+                # Where git was at work since, nobody can tell that the save was by hand.
+                kept = self.carried.get((tree, path), []) if foreign != self.foreign.get(tree, 0) else []
+                self.carried[tree, path] = [*kept, read[tree][path]]
+                del self.saved[tree, path]
+        with self.db.read() as view:
+            dead = {id for id in self.removed if (task := view.task(id)) is not None and task.deleted_at}
+        self.oracle.listen(places, dead)
 
     def _doubtful(self, tree: str, files: dict[str, Said]) -> frozenset[tuple[str, str, str]]:
         """Values that an older text of the same file had, where the file is as near to that as to its last.
@@ -267,8 +273,13 @@ class World:
         for path, said in files.items():
             *olds, last = self.carried.get((tree, path), [said])
             near = [old for old in olds if distance(said, old) <= distance(said, last) + 1]
-            back = {**said.slots, **{slot: OUT for slot in last.slots if ":" in slot and slot not in said.slots}}
-            found |= {(said.id, s, v) for old in near for s, v in back.items() if v == old.at(s) != last.at(s)}
+            back = {
+                **said.slots,
+                **{slot: OUT for slot in last.slots if ":" in slot and slot not in said.slots},
+            }
+            found |= {
+                (said.id, s, v) for old in near for s, v in back.items() if v == old.at(s) != last.at(s)
+            }
         return frozenset(found)
 
     def _carry(self) -> None:
@@ -289,16 +300,14 @@ class World:
                 self._hear_touches(engine)
             for _ in range(ROUNDS):
                 self._look(engine)
-                for key, path in engine.take_merged():
+                for key, path in engine.gates.take_merged():
                     engine.ingest(engine.site.places[key], [path])
                 engine.fill_all()
                 engine.finish_replicas()
             engine.look_again()
             if mirror and self.mirrors:
                 engine.finish_branch()
-        self.fresh = {
-            (tree, path): text for tree in self.trees() for path, text in self.files(tree).items()
-        }
+        self.fresh = {(tree, path): text for tree in self.trees() for path, text in self.files(tree).items()}
         self._carry()
 
     def _look(self, engine: Engine) -> None:
@@ -328,7 +337,9 @@ class World:
 
     def stamps(self) -> dict[str, tuple[int, int]]:
         """Every task file, and git's own index of each worktree, with its age and inode."""
-        files = {f"{tree}/{path}": self.root(tree) / path for tree in self.trees() for path in self.paths(tree)}
+        files = {
+            f"{tree}/{path}": self.root(tree) / path for tree in self.trees() for path in self.paths(tree)
+        }
         found = {name: file.stat() for name, file in {**files, **self.hands.indexes()}.items()}
         return {name: (stat.st_mtime_ns, stat.st_ino) for name, stat in found.items()}
 
@@ -404,7 +415,16 @@ class World:
         finally:
             self.db.steps_left = None
             self.oracle.judge(self._found(self._news()), rested=False)
+            self._freshen()
         return False
+
+    def _freshen(self) -> None:
+        """What is in the index by now was heard, though the look did not come to its end."""
+        for tree in self.trees():
+            for path, said in self.readable(tree).items():
+                head = self.oracle.heads.get(said.id)
+                if head is not None and head.slots == said.slots:
+                    self.fresh[tree, path] = self.text(tree, path)
 
     def _kill(self) -> None:
         raise Killed
