@@ -6,11 +6,10 @@ import os
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-BEGAN: Final = 1_700_000_000  # seconds; commits are a minute apart, so that two runs make the same ones
 UNDER_WAY: Final[Mapping[str, str]] = {
     "rebase-merge": "rebase",
     "rebase-apply": "rebase",
@@ -96,8 +95,6 @@ class RealHands:
     """Git itself."""
 
     paths: dict[str, Path]
-    env: dict[str, str] = field(default_factory=dict)
-    commands: int = 0
 
     def __call__(self, directory: Path, *arguments: str | Path, check: bool = True, **_: object) -> str:
         """Run git; its output. As the fixture of that name does."""
@@ -106,9 +103,7 @@ class RealHands:
         return done.stdout
 
     def _run(self, directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-        self.commands += 1
-        date = f"{BEGAN + 60 * self.commands} +0000"
-        env = {**os.environ, **IDENTITY, "GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date, **self.env}
+        env = {**os.environ, **IDENTITY}
         return subprocess.run(
             ["git", *SETTINGS, *arguments],
             cwd=directory,
@@ -128,8 +123,8 @@ class RealHands:
         return marker if marker.is_dir() else Path(marker.read_text().removeprefix("gitdir:").strip())
 
     def pause(self, tree: str) -> None:
-        """Wait for the kernel's clock of files to go on."""
-        wait_for_tick(self.paths["main"].parent / "probe", self._git_dir(tree))
+        """Wait for the clock of files to go on."""
+        wait_past(self._git_dir(tree).stat().st_mtime_ns)
 
     def branches(self) -> list[str]:
         """From the files of refs and packed refs."""
@@ -255,10 +250,12 @@ IDENTITY: Final = {
 SETTINGS: Final = ("-c", "gc.auto=0", "-c", "core.fsync=none", "-c", "advice.detachedHead=false")
 
 
-def wait_for_tick(probe: Path, other: Path) -> None:
-    """Wait until a file written now is stamped later than another was."""
-    before = other.stat().st_mtime_ns
-    probe.touch()
-    while probe.stat().st_mtime_ns <= before:
-        time.sleep(0.0005)
-        probe.touch()
+def wait_past(stamp: int) -> None:
+    """Wait until whatever is written now is stamped later; the kernel's stamps tick every few ms."""
+    while now_stamped() <= stamp:
+        time.sleep(0.0003)
+
+
+def now_stamped() -> int:
+    """The stamp of a file that is written now, in nanoseconds."""
+    return time.clock_gettime_ns(getattr(time, "CLOCK_REALTIME_COARSE", time.CLOCK_REALTIME))

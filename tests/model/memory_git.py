@@ -6,11 +6,11 @@ Paths are relative to the tasks directory; nothing else is kept of a tree.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from taskd.repo.history import Move
+from taskd.repo.history import Move, Written
 from taskd.repo.worktrees import Worktree
 
 Tree = Mapping[str, str]  # path to blob
@@ -35,6 +35,8 @@ class Checkout:
     commit: str
     index: dict[str, str | None]
     reflog: list[Move] = field(default_factory=list)
+    #: mtimes of files as the index remembers them
+    times: dict[str, int] = field(default_factory=dict)
     under_way: str | None = None
     #: of each unmerged path the blobs of base, ours and theirs
     stages: dict[str, tuple[str | None, str | None, str | None]] = field(default_factory=dict)
@@ -47,10 +49,11 @@ class Checkout:
 
 @dataclass
 class Stash:
-    """Changes put away: of each path its text before and after, and untracked files."""
+    """Changes put away: of each path its text before and after, and untracked files; when, in seconds."""
 
     changes: dict[str, tuple[str | None, str | None]]
     untracked: dict[str, str]
+    when: int
 
 
 @dataclass
@@ -125,6 +128,17 @@ class MemoryHistory:
     def staged(self, worktree: Worktree) -> Mapping[str, str | None]:
         """The index."""
         return dict(self.checkouts[worktree.git_dir].index)
+
+    def written(self, worktree: Worktree, paths: Sequence[str]) -> Mapping[str, Written]:
+        """The entries of the index."""
+        here = self.checkouts[worktree.git_dir]
+        found = {path: blob for path in paths if (blob := here.index.get(path)) is not None}
+        return {path: Written(blob, here.times.get(path, 0)) for path, blob in found.items()}
+
+    def stashed(self, _worktree: Worktree) -> tuple[int, Mapping[str, str]]:
+        """The last stash."""
+        last = self.graph.stashes[-1] if self.graph.stashes else None
+        return (0, {}) if last is None else (last.when, last.untracked)
 
     def left_out(self, _worktree: Worktree) -> frozenset[str]:
         """Nothing: no checkout is sparse."""

@@ -12,7 +12,7 @@ from taskd.repo.git import Git, Result
 from taskd.repo.history import Move
 from taskd.repo.worktrees import REFUSED
 from tests.laws.lines import merge_lines
-from tests.model.hands import wait_for_tick
+from tests.model.hands import wait_past
 from tests.model.memory_git import Checkout, Graph, Stash, Tree
 
 
@@ -78,6 +78,13 @@ class MemoryHands:
     def _here(self, tree: str) -> Checkout:
         return self.at(self.paths[tree])
 
+    def _at_work(self, tree: str) -> Checkout:
+        """A checkout in which git begins to write: later than anything that was saved there."""
+        here = self._here(tree)
+        root = here.top / "tasks"
+        wait_past(max(((root / path).stat().st_ctime_ns for path in self._standing(here)), default=0))
+        return here
+
     def _head(self, here: Checkout) -> Tree:
         return self.graph.commits[self._commit_of(here)].tree
 
@@ -101,6 +108,15 @@ class MemoryHands:
         if text is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(text)
+
+    def _enter(self, here: Checkout, path: str, blob: str | None) -> None:
+        """Put a path into the index as it stands, or (None) take it out."""
+        here.index.pop(path, None)
+        here.times.pop(path, None)
+        if blob is not None:
+            here.index[path] = blob
+            file = here.top / "tasks" / path
+            here.times[path] = file.stat().st_mtime_ns if file.is_file() else 0
 
     def _standing(self, here: Checkout) -> set[str]:
         root = here.top / "tasks"
@@ -126,9 +142,7 @@ class MemoryHands:
             blob = wanted.get(path)
             if self._blob(here, path) != blob:
                 self._write(here, path, None if blob is None else self.graph.blobs[blob])
-            here.index.pop(path, None)
-            if blob is not None:
-                here.index[path] = blob
+            self._enter(here, path, blob)
         return True
 
     def _move(self, here: Checkout, commit: str, what: str) -> None:
@@ -141,8 +155,8 @@ class MemoryHands:
     # -- asking
 
     def pause(self, tree: str) -> None:
-        """Wait until the kernel's clock has gone on since git last ran there."""
-        wait_for_tick(self.paths["main"].parent / "probe", (self._here(tree).git_dir / "index"))
+        """Wait for the clock of files to go on."""
+        wait_past((self._here(tree).git_dir / "index").stat().st_mtime_ns)
 
     def branches(self) -> list[str]:
         """Sorted by name."""
@@ -158,7 +172,7 @@ class MemoryHands:
 
     def committed(self, tree: str) -> frozenset[str]:
         """What HEAD has and its parent has not, or otherwise."""
-        commit = self.graph.commits[self._commit_of(self._here(tree))]
+        commit = self.graph.commits[self._commit_of(self._at_work(tree))]
         before = self.graph.commits[commit.parents[0]].tree if commit.parents else {}
         return frozenset(p for p in commit.tree.keys() | before.keys() if commit.tree.get(p) != before.get(p))
 
@@ -184,7 +198,7 @@ class MemoryHands:
         here = Checkout(admin, top, tree if branch else None, commit, {}, [Move(commit, "")])
         for path, blob in self.graph.commits[commit].tree.items():
             self._write(here, path, self.graph.blobs[blob])
-            here.index[path] = blob
+            self._enter(here, path, blob)
         self._check_in(here)
         return True
 
@@ -217,14 +231,16 @@ class MemoryHands:
         kept = {path: blob for path in seen if (blob := self._blob(here, path)) is not None}
         old = self._commit_of(here)
         parents = self.graph.commits[old].parents if amend else (old,)
-        here.index = dict(kept)
+        for path in {*here.index, *kept}:
+            if here.index.get(path) != kept.get(path):
+                self._enter(here, path, kept.get(path))
         what = "commit (amend): work" if amend else "commit: work"
         self._move(here, self.graph.commit(kept, *parents), what)
         return self._locked(here)
 
     def switch(self, tree: str, branch: str, *, force: bool, new: bool) -> bool:
         """Another branch, or a new one here."""
-        here = self._here(tree)
+        here = self._at_work(tree)
         if here.under_way or any(blob is None for blob in here.index.values()):
             return False
         if new:
@@ -238,7 +254,7 @@ class MemoryHands:
 
     def merge(self, tree: str, verb: str, branch: str) -> bool:
         """By the verb."""
-        here, other = self._here(tree), self.graph.branches[branch]
+        here, other = self._at_work(tree), self.graph.branches[branch]
         if any(blob is None for blob in here.index.values()) or here.index != self._head(here):
             return False
         if verb == "merge":
@@ -291,16 +307,15 @@ class MemoryHands:
     ) -> None:
         if ours == base:
             self._write(here, path, None if theirs is None else self.graph.blobs[theirs])
-            here.index.pop(path, None)
-            if theirs is not None:
-                here.index[path] = theirs
+            self._enter(here, path, theirs)
             return
         texts = [b"" if blob is None else self.graph.blobs[blob] for blob in (base, ours, theirs)]
         merged, clean = merge_lines(texts[0], texts[1], texts[2])
         clean = clean and None not in (base, ours, theirs)
         self._write(here, path, merged if clean or theirs is not None else texts[1])
-        here.index[path] = self.graph.keep(merged) if clean else None
+        self._enter(here, path, self.graph.keep(merged))
         if not clean:
+            here.index[path] = None
             here.stages[path] = (base, ours, theirs)
 
     def _rebase(self, here: Checkout, other: str) -> bool:
@@ -349,7 +364,7 @@ class MemoryHands:
 
     def go_on(self, tree: str) -> bool:
         """Commit what was merged, and go on with the rest."""
-        here = self._here(tree)
+        here = self._at_work(tree)
         verb = here.under_way
         if verb is None or here.stages:
             return False
@@ -361,29 +376,24 @@ class MemoryHands:
 
     def settle(self, tree: str, path: str, side: str | None) -> bool:
         """One side's text, or what stands there, as the merged one."""
-        here = self._here(tree)
+        here = self._at_work(tree)
         sides = here.stages.pop(path)
         if side is not None:
             blob = sides[1] if side == "ours" else sides[2]
             self._write(here, path, None if blob is None else self.graph.blobs[blob])
-        found = self._blob(here, path)
-        here.index.pop(path)
-        if found is not None:
-            here.index[path] = found
+        self._enter(here, path, self._blob(here, path))
         return self._locked(here)
 
     def abort(self, tree: str) -> bool:
         """Back to where it began."""
-        here = self._here(tree)
+        here = self._at_work(tree)
         if here.under_way is None or here.before is None:
             return False
         branch, commit = here.before
         head = self._head(here)
         for path in sorted({p for p in {**head, **here.index} if head.get(p) != here.index.get(p)}):
             self._write(here, path, self.graph.blobs[head[path]] if path in head else None)
-            here.index.pop(path)
-            if path in head:
-                here.index[path] = head[path]
+            self._enter(here, path, head.get(path))
         self._go(here, self.graph.commits[commit].tree, force=here.under_way == "rebase")
         what = "rebase (abort): returning" if here.under_way == "rebase" else "reset: moving to HEAD"
         here.branch, here.under_way, here.other, here.todo = branch, None, None, []
@@ -393,7 +403,7 @@ class MemoryHands:
 
     def stash(self, tree: str, *, deep: bool) -> bool:
         """Changes away, HEAD's files back."""
-        here, changes = self._here(tree), dict[str, tuple[str | None, str | None]]()
+        here, changes = self._at_work(tree), dict[str, tuple[str | None, str | None]]()
         if any(blob is None for blob in here.index.values()):
             return False
         head = self._head(here)
@@ -402,7 +412,7 @@ class MemoryHands:
         untracked = {path: self._blob(here, path) or "" for path in self._untracked(here)} if deep else {}
         if not changes and not untracked:
             return False
-        self.graph.stashes.append(Stash(changes, untracked))
+        self.graph.stashes.append(Stash(changes, untracked, int(time.time())))
         for path in untracked:
             self._write(here, path, None)
         self._go(here, head, force=True)
@@ -411,7 +421,7 @@ class MemoryHands:
 
     def pop(self, tree: str) -> bool:
         """The last stash onto what is there."""
-        here = self._here(tree)
+        here = self._at_work(tree)
         if not self.graph.stashes or any(blob is None for blob in here.index.values()):
             return False
         stash, head = self.graph.stashes[-1], self._head(here)
@@ -425,7 +435,7 @@ class MemoryHands:
             before = head.get(path)
             self._apply_one(here, path, base, before, theirs)
             if here.index.get(path) is not None and before is not None:
-                here.index[path] = before  # pop leaves what it brings unstaged
+                here.index[path], here.times[path] = before, 0  # pop leaves what it brings unstaged
         if not here.stages:
             self.graph.stashes.pop()
         self._locked(here)
@@ -433,7 +443,7 @@ class MemoryHands:
 
     def take_path(self, tree: str, commit: str | None, path: str) -> bool:
         """One file from the index or from a branch."""
-        here = self._here(tree)
+        here = self._at_work(tree)
         blob = (
             here.index.get(path)
             if commit is None
@@ -442,13 +452,13 @@ class MemoryHands:
         if blob is None:
             return False
         self._write(here, path, self.graph.blobs[blob])
-        here.index[path] = blob
+        self._enter(here, path, blob)
         here.stages.pop(path, None)
         return self._locked(here)
 
     def reset(self, tree: str, back: int) -> bool:
         """HEAD and files so many commits back."""
-        here = self._here(tree)
+        here = self._at_work(tree)
         line = list(self.graph.line(self._commit_of(here)))
         if back >= len(line):
             return False

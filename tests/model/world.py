@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from taskd.errors import StoreFailed
 from taskd.repo import crash
 from taskd.store.base import Entry
 from tests.engine.bench import Database, Times
-from tests.model.hands import Hands
+from tests.model.hands import Hands, wait_past
 from tests.model.oracle import BrokenLaw, Found, Oracle, Row, Said, Shown, Step
 from tests.model.texts import IN, OUT, compose, put, read, set_value, shown
 
@@ -74,7 +73,6 @@ class World:
     order: Callable[[list[str]], list[str]] = list
     _words: int = 0
     _seq: int = 0
-    _stamp: int = 0
     _engine: Engine | None = None
 
     @property
@@ -148,10 +146,10 @@ class World:
         file.parent.mkdir(parents=True, exist_ok=True)
         if tree != WORKSPACE:
             self.hands.pause(tree)
+        if file.exists():
+            wait_past(file.stat().st_ctime_ns)
         target = file.with_name(f".{file.name}.swp") if rename else file
         target.write_text(text)
-        self._stamp = max(self._stamp + 1, time.time_ns())
-        os.utime(target, ns=(self._stamp, self._stamp))
         if rename:
             target.replace(file)
         self.buffers = [b for b in self.buffers if (b.tree, b.path) != (tree, path)]
