@@ -45,6 +45,8 @@ class Utterance:
     foreign: int
     #: numbers of the utterances that were seen when it was typed, and of those that these had seen
     seen: frozenset[int]
+    #: the values that were seen
+    over: frozenset[str | None]
     #: no other utterance has this value, so wherever it shows it is this one
     unique: bool
     state: str = TYPED
@@ -147,7 +149,7 @@ class Oracle:
         known = self._about(task, slot)
         met = [u for u in known if u.value in shown and (u.state != TYPED or u.where == where)]
         seen = frozenset(number for u in met for number in (u.number, *u.seen))
-        said = Utterance(len(self.utterances), task, slot, value, where, foreign, seen, unique)
+        said = Utterance(len(self.utterances), task, slot, value, where, foreign, seen, frozenset(shown), unique)
         self.utterances.append(said)
         self.counts["typed" if unique else "typed again"] += 1
         return said
@@ -202,6 +204,12 @@ class Oracle:
                 self._listen_for(said, home, anywhere)
                 if said.task in deleted and (home is None or home.foreign != said.foreign):
                     said.state = BURIED  # for all that anybody can tell git put an old copy there
+        for said in [u for u in self.utterances if u.since == self.looks and u.state == HEARD]:
+            # The same value typed at two places is one: who typed over the one typed over the other.
+            alike = [u for u in self._about(said.task, said.slot) if u.value in said.over and u.state == HEARD]
+            for other in alike:
+                if other.since <= said.since and other is not said:
+                    self._over.setdefault(other.number, self.looks)
         for request in self.requests:
             here = places.get(request.where)
             far = here is None or here.foreign != request.foreign

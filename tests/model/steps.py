@@ -8,8 +8,8 @@ from typing import Final, TypeVar
 
 from taskd.engine.site import SHARED, WORKSPACE
 from taskd.repo.crash import STEPS
-from tests.model.oracle import LAWFUL, Said
-from tests.model.texts import IN, OUT, SCALARS, put, read, set_value
+from tests.model.oracle import LAWFUL
+from tests.model.texts import IN, OUT, SCALARS, Said, read, set_value
 from tests.model.world import Buffer, World
 
 T = TypeVar("T")
@@ -155,10 +155,8 @@ def rename_file(world: World, draw: Draw) -> None:
     if not files:
         return
     path = draw.of(sorted(files))
-    target = world.root(tree) / f"{draw.of(['', 'sub/', 'deep/er/'])}{files[path].id}-{world.word()}.md"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    (world.root(tree) / path).rename(target)
-    world.note(f"move {tree}/{path} to {target.name}")
+    directory = draw.of(["", "sub/", "deep/er/"])
+    world.rename(tree, path, f"{directory}{files[path].id}-{world.word()}.md")
 
 
 def remove_file(world: World, draw: Draw) -> None:

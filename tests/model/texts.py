@@ -53,7 +53,7 @@ def read(text: str | None) -> Said | None:
     front, _, body = text.removeprefix("---\n").partition("\n---\n")
     keys = dict(line.split(":", 1) for line in front.splitlines() if re.match(r"[a-z]+:", line))
     values = {key: value.strip() for key, value in keys.items()}
-    slots = {key: values[key] for key in SCALARS if key in values}
+    slots: dict[str, str] = {key: values[key] for key in SCALARS if key in values}
     slots |= {f"tag:{tag}": IN for tag in tags_in(values.get("tags", ""))}
     slots |= {f"line:{word}": IN for word in _WORD.findall(body)}
     return Said(values.get("id", ""), values.get("status"), slots)
@@ -81,11 +81,11 @@ def set_value(text: str, key: str, value: str) -> str:
     return re.sub(rf"^{key}:.*$", f"{key}: {value}", text, count=1, flags=re.M)
 
 
-def put(text: str, slot: str, value: str, section: int = 0) -> str:
-    """The text with a slot at a value; a new line goes into the section of that number."""
+def put(text: str, slot: str, value: str) -> str:
+    """The text with a slot at a value. A line has its section, in which it always stands."""
     kind, _, word = slot.partition(":")
     if kind == "line":
-        return _put_line(text, word, value, SECTIONS[section % len(SECTIONS)])
+        return _put_line(text, word, value, SECTIONS[int(word[1:]) % len(SECTIONS)])
     if kind != "tag":
         return set_value(text, kind, value)
     tags = [tag for tag in tags_in((re.findall(r"^tags:(.*)$", text, re.M) or [""])[0]) if tag != word]

@@ -162,9 +162,9 @@ class World:
         """Make edits (slot, value, whether the value is new) to `text` and save that at a path."""
         id, old = (read(text) or read(set_value(text, "id", path.removesuffix(".md")))).id, text  # type: ignore[union-attr]
         before = self.text(tree, path)
-        for number, (slot, value, unique) in enumerate(edits):
+        for slot, value, unique in edits:
             over = [*shown(old, slot), *shown(before, slot)]
-            text = put(text, slot, value, section=number + self._words)
+            text = put(text, slot, value)
             if value not in over:
                 said = self.oracle.say(id, slot, value, over, tree, self.foreign.get(tree, 0), unique=unique)
                 if value in shown(self.fresh.get((tree, path), ""), slot) and (tree, path) in self.fresh:
@@ -183,6 +183,16 @@ class World:
                 if value is not None and value != stands and value in self.oracle.values(said.id, slot, OUT):
                     over = [stands]
                     self.oracle.unsay(self.oracle.say(said.id, slot, value, over, tree, unique=False))
+
+    def rename(self, tree: str, path: str, new: str) -> None:
+        """Give a file another name."""
+        target = self.root(tree) / new
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (self.root(tree) / path).rename(target)
+        for known in (self.carried, self.fresh, self.saved):
+            if (tree, path) in known:
+                known[tree, new] = known.pop((tree, path))  # type: ignore[attr-defined]
+        self.note(f"move {tree}/{path} to {new}")
 
     def new_task(self, tree: str, directory: str = "") -> str:
         """Write a new task file; its id."""
