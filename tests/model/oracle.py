@@ -204,16 +204,23 @@ class Oracle:
                 self._listen_for(said, home, anywhere)
                 if said.task in deleted and (home is None or home.foreign != said.foreign):
                     said.state = BURIED  # for all that anybody can tell git put an old copy there
-        for said in [u for u in self.utterances if u.since == self.looks and u.state == HEARD]:
-            # The same value typed at two places is one: who typed over the one typed over the other.
-            alike = [u for u in self._about(said.task, said.slot) if u.value in said.over and u.state == HEARD]
-            for other in alike:
-                if other.since <= said.since and other is not said:
-                    self._over.setdefault(other.number, self.looks)
+        self._join_alike()
         for request in self.requests:
             here = places.get(request.where)
             far = here is None or here.foreign != request.foreign
             request.state = MAYBE if far or request.state == MAYBE else HEARD
+
+    def _join_alike(self) -> None:
+        """The value that stands, typed again elsewhere, is one with it: typed over here, it is typed over."""
+        for said in self.utterances:
+            if said.since != self.looks or said.task not in self.heads:
+                continue
+            stands = self.heads[said.task].at(said.slot)
+            for other in self._about(said.task, said.slot) if stands in said.over else ():
+                if other is not said and other.value == stands and other.state != TYPED:
+                    if said.state == HEARD:
+                        self._over.setdefault(other.number, self.looks)
+                    self._maybe_over.add(other.number)
 
     def _listen_for(self, said: Utterance, home: Shown | None, anywhere: set[tuple[str, str, str]]) -> None:
         if said.unique:

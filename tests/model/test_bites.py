@@ -192,7 +192,7 @@ def nothing_is_suspicious(patch: pytest.MonkeyPatch) -> None:
 
 
 BITES: Final[tuple[tuple[Switch, str, Scene, str], ...]] = (
-    (no_intents, SHARED, dies_before_bases_move, "I2"),
+    (no_intents, SHARED, dies_before_bases_move, "I1"),
     (no_comparison, SHARED, saves_meanwhile, "I1"),
     (plain_status, SHARED, asks_for_what_cannot_be, "I3"),
     (plain_status, TRACKED, has_a_file_of_long_ago, "I3"),

@@ -60,8 +60,8 @@ class World:
     fences: dict[str, int] = field(default_factory=dict)
     #: what each file has said since somebody last saved it by hand, oldest first
     carried: dict[tuple[str, str], list[Said]] = field(default_factory=dict)
-    #: files saved by hand since the last look, and how often git had been there
-    saved: dict[tuple[str, str], int] = field(default_factory=dict)
+    #: files saved by hand since the last look, how often git had been there, and what was saved
+    saved: dict[tuple[str, str], tuple[int, Said]] = field(default_factory=dict)
     trace: list[str] = field(default_factory=list)
     #: whether looks follow from events; None: as a history has it
     by_events: bool | None = None
@@ -153,7 +153,8 @@ class World:
         if rename:
             target.replace(file)
         self.buffers = [b for b in self.buffers if (b.tree, b.path) != (tree, path)]
-        self.saved[tree, path] = self.foreign.get(tree, 0)
+        if (said := read(text)) is not None:
+            self.saved[tree, path] = self.foreign.get(tree, 0), said
         self.note(f"save {tree}/{path}")
 
     def type(
@@ -257,16 +258,16 @@ class World:
 
     def listen(self) -> None:
         """Show the judge what stands in files."""
-        read = {tree: self.readable(tree) for tree in self.trees()}
+        files_of = {tree: self.readable(tree) for tree in self.trees()}
         places = {
             tree: Shown(self.foreign.get(tree, 0), list(files.values()), self._doubtful(tree, files))
-            for tree, files in read.items()
+            for tree, files in files_of.items()
         }
-        for (tree, path), foreign in list(self.saved.items()):
-            if path in read.get(tree, ()):
+        for (tree, path), (foreign, said) in list(self.saved.items()):
+            if path in files_of.get(tree, ()):
                 # Where git was at work since, nobody can tell that the save was by hand.
                 kept = self.carried.get((tree, path), []) if foreign != self.foreign.get(tree, 0) else []
-                self.carried[tree, path] = [*kept, read[tree][path]]
+                self.carried[tree, path] = [*kept, said, files_of[tree][path]]
                 del self.saved[tree, path]
         with self.db.read() as view:
             dead = {id for id in self.removed if (task := view.task(id)) is not None and task.deleted_at}
@@ -408,7 +409,9 @@ class World:
 
     def die(self, *, steps: int | None = None, point: str = "", passing: int = 1) -> bool:
         """Have taskd work until it dies, at a step of the store or at a numbered one; whether it did."""
+        saved = dict(self.saved)
         self.listen()
+        self.saved |= saved  # whether it was heard before the end, nobody knows
         self.note(f"die at {point or 'step'} {steps if steps is not None else passing}")
         self.db.steps_left = steps
         try:
