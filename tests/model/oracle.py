@@ -77,6 +77,8 @@ class Shown:
     foreign: int
     files: Sequence[Said]
     doubtful: frozenset[tuple[str, str, str]] = frozenset()
+    #: files of which there are two with one id: which of them is heard is taskd's affair
+    copies: Sequence[Said] = ()
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,15 @@ class Oracle:
     def listen(self, places: Mapping[str, Shown], deleted: Set[str] = frozenset()) -> None:
         """Find out which of the typed values stand in files now. `deleted` are tasks with a tombstone."""
         self.looks += 1
+        copies = {
+            (file.id, slot, value)
+            for shown in places.values()
+            for file in shown.copies
+            for slot, value in file.slots.items()
+        }
+        for said in self.utterances:
+            if said.state == TYPED and said.unique and (said.task, said.slot, said.value) in copies:
+                self._guess(said)
         for said in self._racing:
             self._hear(said)
         self._racing.clear()
@@ -202,8 +213,9 @@ class Oracle:
             if said.state == TYPED or said.doubted:
                 home = places.get(said.where)
                 self._listen_for(said, home, anywhere)
-                if said.task in deleted and (home is None or home.foreign != said.foreign):
-                    said.state = BURIED  # for all that anybody can tell git put an old copy there
+                far = home is None or home.foreign != said.foreign or not said.unique
+                if said.task in deleted and far:
+                    said.state = BURIED  # for all that anybody can tell it is an old copy
         self._join_alike()
         for request in self.requests:
             here = places.get(request.where)

@@ -121,12 +121,15 @@ class World:
 
     def readable(self, tree: str) -> dict[str, Said]:
         """What the files of a tree say, but for those that are in no state to be edited, and copies."""
+        found = self._documents(tree)
+        ids = Counter(said.id for said in found.values())
+        return {path: said for path, said in found.items() if ids[said.id] == 1}
+
+    def _documents(self, tree: str) -> dict[str, Said]:
         busy = tree != WORKSPACE and self.hands.under_way(tree) is not None
         waiting = self.hands.unmerged(tree) if busy else frozenset()
         texts = {path: read(text) for path, text in self.files(tree).items() if path not in waiting}
-        found = {path: said for path, said in texts.items() if said is not None and said.id}
-        ids = Counter(said.id for said in found.values())
-        return {path: said for path, said in found.items() if ids[said.id] == 1}
+        return {path: said for path, said in texts.items() if said is not None and said.id}
 
     def text(self, tree: str, path: str) -> str:
         """What stands in a file; empty when it is not there."""
@@ -260,7 +263,12 @@ class World:
         """Show the judge what stands in files."""
         files_of = {tree: self.readable(tree) for tree in self.trees()}
         places = {
-            tree: Shown(self.foreign.get(tree, 0), list(files.values()), self._doubtful(tree, files))
+            tree: Shown(
+                self.foreign.get(tree, 0),
+                list(files.values()),
+                self._doubtful(tree, files),
+                [said for path, said in self._documents(tree).items() if path not in files],
+            )
             for tree, files in files_of.items()
         }
         for (tree, path), (foreign, said) in list(self.saved.items()):
@@ -409,9 +417,9 @@ class World:
 
     def die(self, *, steps: int | None = None, point: str = "", passing: int = 1) -> bool:
         """Have taskd work until it dies, at a step of the store or at a numbered one; whether it did."""
-        saved = dict(self.saved)
+        saved, carried = dict(self.saved), {place: list(said) for place, said in self.carried.items()}
         self.listen()
-        self.saved |= saved  # whether it was heard before the end, nobody knows
+        self.saved, self.carried = saved, carried  # whether it was heard before the end, nobody knows
         self.note(f"die at {point or 'step'} {steps if steps is not None else passing}")
         self.db.steps_left = steps
         try:
