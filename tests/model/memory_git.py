@@ -49,11 +49,15 @@ class Checkout:
 
 @dataclass
 class Stash:
-    """Changes put away: of each path its text before and after, and untracked files; when, in seconds."""
+    """Changes put away: of each path its text before and after, and untracked files.
+
+    `when` is in seconds; `commits` are what git keeps it in: one of what it knew of, one of the rest.
+    """
 
     changes: dict[str, tuple[str | None, str | None]]
     untracked: dict[str, str]
     when: int
+    commits: tuple[str, ...]
 
 
 @dataclass
@@ -135,10 +139,13 @@ class MemoryHistory:
         found = {path: blob for path in paths if (blob := here.index.get(path)) is not None}
         return {path: Written(blob, here.times.get(path, 0)) for path, blob in found.items()}
 
-    def stashed(self, _worktree: Worktree) -> tuple[int, Mapping[str, str]]:
-        """The last stash."""
-        last = self.graph.stashes[-1] if self.graph.stashes else None
-        return (0, {}) if last is None else (last.when, last.untracked)
+    def has_file(self, commit: str, path: str) -> bool:
+        """Whether a commit has it."""
+        return path in self.graph.commits[commit].tree
+
+    def stashes(self) -> tuple[tuple[int, tuple[str, ...]], ...]:
+        """The stashes, newest first."""
+        return tuple((stash.when, stash.commits) for stash in reversed(self.graph.stashes))
 
     def left_out(self, _worktree: Worktree) -> frozenset[str]:
         """Nothing: no checkout is sparse."""

@@ -412,7 +412,10 @@ class MemoryHands:
         untracked = {path: self._blob(here, path) or "" for path in self._untracked(here)} if deep else {}
         if not changes and not untracked:
             return False
-        self.graph.stashes.append(Stash(changes, untracked, int(time.time())))
+        kept = {**head, **{path: blob for path, (_, blob) in changes.items() if blob is not None}}
+        commits = [self.graph.commit(kept, self._commit_of(here))]
+        commits += [self.graph.commit(untracked)] if untracked else []
+        self.graph.stashes.append(Stash(changes, untracked, int(time.time()), tuple(commits)))
         for path in untracked:
             self._write(here, path, None)
         self._go(here, head, force=True)
