@@ -27,7 +27,7 @@ from tests.model import laws
 from tests.model.hands import Hands, RealHands
 from tests.model.memory_git import MemoryHistory
 from tests.model.memory_hands import Door, MemoryHands
-from tests.model.oracle import BrokenLaw
+from tests.model.sayings import BrokenLawError
 from tests.model.steps import ACTS, Happening
 from tests.model.world import World
 
@@ -144,7 +144,7 @@ def make_world(
         site = Site(repository, state, rules, db, door, history, FileLock(state / "write.lock"), Events())
         return Engine(site, Branch(door, REF), FileLock(state / "mirror.lock"), times.nanoseconds)
 
-    return World(hands, layout, db, times, mirrors, make_engine)
+    return World(hands=hands, layout=layout, db=db, times=times, mirrors=mirrors, make_engine=make_engine)
 
 
 def run(
@@ -156,12 +156,12 @@ def run(
         with make(layout) as world:
             prepare(world)
             trace = world.trace
-            for at, step in enumerate(history):  # noqa: B007
+            for at, step in enumerate(history):
                 world.note(f"-- {at} {step.kind}")
                 step.happen(world)
             laws.judge_end(world)
             return world
-    except BrokenLaw as error:
+    except BrokenLawError as error:
         return Broken(str(error), history[: at + 1], trace)
 
 
@@ -217,7 +217,7 @@ def sweep(layout: str, make: Make, seeds: Sequence[int], keep_going: int = 1) ->
 
 
 def seeds_of(runs: int) -> range:
-    """The seeds to run: `TASKD_MODEL_SEED=n` replays one or, with `TASKD_MODEL_RUNS=m`, the m from there on."""
+    """The seeds to run: `TASKD_MODEL_SEED=n` replays one, `TASKD_MODEL_RUNS=m` runs m from there on."""
     first, wanted = os.environ.get("TASKD_MODEL_SEED"), os.environ.get("TASKD_MODEL_RUNS")
     count = int(wanted) if wanted else 1 if first else runs
     return range(int(first or 0), int(first or 0) + count)

@@ -7,7 +7,7 @@ from typing import Final
 from taskd.core.change import snapshot
 from taskd.core.render import replica_text
 from taskd.engine.site import SHARED
-from tests.model.oracle import BrokenLaw
+from tests.model.sayings import breaks
 from tests.model.texts import read
 from tests.model.world import World
 
@@ -49,7 +49,7 @@ def judge_rest(world: World) -> None:
     after = (world.db.writes, world.stamps(), tip(world))
     if before != after:
         changed = [f"{a} became {b}" for a, b in zip(before, after, strict=True) if a != b]
-        raise BrokenLaw(f"I4 no rest: {changed}")
+        breaks("I4", f"no rest: {changed}")
 
 
 def judge_repeats(world: World) -> None:
@@ -62,7 +62,7 @@ def judge_repeats(world: World) -> None:
                     world.engine.ingest(place, sorted(world.files(key)))
     world.judge()
     if world.db.writes != writes:
-        raise BrokenLaw("I6 taking everything in once more wrote something")
+        breaks("I6", "taking everything in once more wrote something")
 
 
 def judge_journal(world: World) -> None:
@@ -78,9 +78,7 @@ def judge_journal(world: World) -> None:
     for id, fields in known.items():
         for name in TOLD:
             if (fields.get(name) or None) != (told[id].get(name) or None):
-                raise BrokenLaw(
-                    f"I9 {id}: {name} is {fields.get(name)}, the journal says {told[id].get(name)}"
-                )
+                breaks("I9", f"{id}: {name} is {fields.get(name)}, the journal says {told[id].get(name)}")
 
 
 def _flat(values: object) -> dict[str, object]:
@@ -95,7 +93,7 @@ def judge_replicas(world: World) -> None:
     for tree in world.trees():
         left = [str(path) for path in world.root(tree).rglob(".taskd-*")]
         if left:
-            raise BrokenLaw(f"I4 left behind: {left}")
+            breaks("I4", f"left behind: {left}")
     if world.layout != SHARED:
         return
     with world.db.read() as view:
@@ -109,7 +107,7 @@ def judge_replicas(world: World) -> None:
         said = {said.id: text for text in files.values() if (said := read(text)) is not None}
         for id in sorted(live):
             if said.get(id) != heads[id].decode():
-                raise BrokenLaw(f"I9 {id} in {tree} says {said.get(id)!r} and not {heads[id]!r}")
+                breaks("I9", f"{id} in {tree} says {said.get(id)!r} and not {heads[id]!r}")
 
 
 def tip(world: World) -> str | None:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from tests.model import laws
+from tests.model.draw import Draw
 from tests.model.histories import NUMBERS, Make
-from tests.model.steps import ACTS, Draw
+from tests.model.steps import ACTS
 from tests.model.world import World
 
 CHOICES = st.lists(st.integers(0, 999), max_size=NUMBERS)

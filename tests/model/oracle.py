@@ -7,110 +7,28 @@ that moment, and is shown what stands in files before taskd looks and what the i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Final
 
-from tests.model.texts import OUT, Said
-
-TYPED: Final = "typed"  # nobody has looked since
-HEARD: Final = "heard"  # it stood in a file when taskd looked
-BURIED: Final = "buried"  # it was in a conflict of a task that was deleted, which ends its conflicts (S-12)
-MAYBE: Final = "maybe"  # git was at the file meanwhile: nobody can tell whether it still was typed
-
-#: from each status the ones that one transition leads to
-LAWFUL: Final[Mapping[str, tuple[str, ...]]] = {
-    "pending": ("in-progress", "blocked"),
-    "in-progress": ("completed", "failed", "blocked", "pending"),
-    "completed": ("pending",),
-    "failed": ("in-progress", "pending"),
-    "blocked": ("in-progress", "pending"),
-}
-
-
-class BrokenLaw(AssertionError):
-    """What a history showed that must not be; the message begins with the number of the invariant."""
-
-
-@dataclass
-class Utterance:
-    """One value typed into one slot of a task, at one place, over what was seen there."""
-
-    number: int
-    task: str
-    slot: str
-    value: str
-    where: str
-    #: how often git had been at that place
-    foreign: int
-    #: numbers of the utterances that were seen when it was typed, and of those that these had seen
-    seen: frozenset[int]
-    #: the values that were seen
-    over: frozenset[str | None]
-    #: no other utterance has this value, so wherever it shows it is this one
-    unique: bool
-    state: str = TYPED
-    #: the look at which it was first heard
-    since: int = 0
-    #: taskd died at that look, so it may have to be heard again
-    doubted: bool = False
-
-
-@dataclass
-class Request:
-    """A status typed into a file."""
-
-    task: str
-    status: str
-    where: str
-    foreign: int
-    state: str = TYPED
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What stands at one place when taskd looks: how often git was there, and what each file says.
-
-    `doubtful` are values that may have come back with a text that an editor held open for long.
-    """
-
-    foreign: int
-    files: Sequence[Said]
-    doubtful: frozenset[tuple[str, str, str]] = frozenset()
-    #: files of which there are two with one id: which of them is heard is taskd's affair
-    copies: Sequence[Said] = ()
-
-
-@dataclass(frozen=True)
-class Row:
-    """A conflict: whose, in what, and the three values as text."""
-
-    task: str
-    field: str
-    worktree: str
-    index: str
-    file: str
-
-
-@dataclass(frozen=True)
-class Step:
-    """A status step of the journal."""
-
-    task: str
-    old: str
-    new: str
-    cause: str
-    worktree: str
-
-
-@dataclass(frozen=True)
-class Found:
-    """What the index says after a look: heads by task (without deleted ones), conflicts, news of status."""
-
-    heads: Mapping[str, Said]
-    rows: Sequence[Row]
-    steps: Sequence[Step] = ()
-    deleted: frozenset[str] = frozenset()
+from tests.model.sayings import (
+    BURIED,
+    HEARD,
+    LAWFUL,
+    MAYBE,
+    TYPED,
+    At,
+    Found,
+    Request,
+    Row,
+    Shown,
+    Step,
+    Utterance,
+    breaks,
+    is_asked,
+    is_in,
+)
+from tests.model.texts import Said
 
 
 @dataclass
@@ -141,24 +59,23 @@ class Oracle:
         slot: str,
         value: str,
         over: Iterable[str | None],
-        where: str,
-        foreign: int = 0,
+        at: At,
         *,
         unique: bool = True,
     ) -> Utterance:
         """Note a value typed into a slot over the values that its author saw there."""
         shown = set(over)
         known = self._about(task, slot)
-        met = [u for u in known if u.value in shown and (u.state != TYPED or u.where == where)]
+        met = [u for u in known if u.value in shown and (u.state != TYPED or u.at.where == at.where)]
         seen = frozenset(number for u in met for number in (u.number, *u.seen))
-        said = Utterance(len(self.utterances), task, slot, value, where, foreign, seen, frozenset(shown), unique)
+        said = Utterance(len(self.utterances), task, slot, value, at, seen, frozenset(shown), unique)
         self.utterances.append(said)
         self.counts["typed" if unique else "typed again"] += 1
         return said
 
-    def ask(self, task: str, status: str, where: str, foreign: int) -> None:
+    def ask(self, task: str, status: str, at: At) -> None:
         """Note a status typed into a file."""
-        self.requests.append(Request(task, status, where, foreign))
+        self.requests.append(Request(task, status, at))
         self.counts["status typed"] += 1
 
     def unsay(self, said: Utterance) -> None:
@@ -187,7 +104,7 @@ class Oracle:
 
     # -- before taskd looks
 
-    def listen(self, places: Mapping[str, Shown], deleted: Set[str] = frozenset()) -> None:
+    def listen(self, places: Mapping[str, Shown], deleted: AbstractSet[str] = frozenset()) -> None:
         """Find out which of the typed values stand in files now. `deleted` are tasks with a tombstone."""
         self.looks += 1
         copies = {
@@ -211,15 +128,15 @@ class Oracle:
         }
         for said in self.utterances:
             if said.state == TYPED or said.doubted:
-                home = places.get(said.where)
+                home = places.get(said.at.where)
                 self._listen_for(said, home, anywhere)
-                far = home is None or home.foreign != said.foreign or not said.unique
-                if said.task in deleted and far:
+                far = home is None or home.foreign != said.at.foreign or home.first
+                if said.task in deleted and (far or not said.unique):
                     said.state = BURIED  # for all that anybody can tell it is an old copy
         self._join_alike()
         for request in self.requests:
-            here = places.get(request.where)
-            far = here is None or here.foreign != request.foreign
+            here = places.get(request.at.where)
+            far = here is None or here.foreign != request.at.foreign
             request.state = MAYBE if far or request.state == MAYBE else HEARD
 
     def _join_alike(self) -> None:
@@ -238,7 +155,7 @@ class Oracle:
         if said.unique:
             if (said.task, said.slot, said.value) in anywhere:
                 self._hear(said)
-        elif home is None or home.foreign != said.foreign:
+        elif home is None or home.foreign != said.at.foreign:
             self._guess(said)
         elif (said.task, said.slot, said.value) in home.doubtful:
             self.counts["may be a stale editor's"] += 1
@@ -273,7 +190,7 @@ class Oracle:
     # -- after it
 
     def judge(self, found: Found, *, rested: bool = True) -> None:
-        """Compare the index with what was said. BrokenLaw when it does not follow from it.
+        """Compare the index with what was said. BrokenLawError when it does not follow from it.
 
         Not `rested`: taskd was interrupted, so not all that was heard needs to be in the index.
         """
@@ -289,7 +206,7 @@ class Oracle:
         self._judge_steps(found.steps)
         for task, head in found.heads.items():
             if self.statuses.setdefault(task, head.status or "pending") != head.status:
-                raise BrokenLaw(f"I3 {task} is {head.status}, the journal says {self.statuses[task]}")
+                breaks("I3", f"{task} is {head.status}, the journal says {self.statuses[task]}")
         self.requests = [request for request in self.requests if not rested or request.state != HEARD]
         self.counts["conflicts"] = max(self.counts["conflicts"], len(found.rows))
 
@@ -302,16 +219,14 @@ class Oracle:
                 continue
             if not any(self._may_enter(u) for u in self._about(task, slot) if u.value == value):
                 was = before.at(slot) if before else None
-                raise BrokenLaw(f"I2 {task}: {slot} went from {was} to {value}, which nobody typed again")
+                breaks("I2", f"{task}: {slot} went from {was} to {value}, which nobody typed again")
             self.counts["news"] += 1
 
     def _judge_row(self, row: Row) -> None:
         """I2: nobody has to settle a conflict with a value that was typed over by who saw it."""
         typed = [u for u in self._about(row.task, row.field) if u.value == row.file]
         if typed and not any(self._may_enter(said) for said in typed):
-            raise BrokenLaw(
-                f"I2 {row.task}: {row.field} {row.file} of {row.worktree} clashes, and is superseded"
-            )
+            breaks("I2", f"{row.task}: {row.field} {row.file} of {row.worktree} clashes, and is superseded")
 
     def _may_enter(self, said: Utterance) -> bool:
         if said.state == TYPED:
@@ -323,9 +238,9 @@ class Oracle:
 
     def _bury(self, deleted: frozenset[str]) -> None:
         for said in self.utterances:
-            if said.state == HEARD and said.task in deleted & self.heads.keys():
-                if self.heads[said.task].at(said.slot) != said.value:
-                    said.state = BURIED
+            gone = said.state == HEARD and said.task in deleted and said.task in self.heads
+            if gone and self.heads[said.task].at(said.slot) != said.value:
+                said.state = BURIED
 
     def _judge_kept(self, said: Utterance, found: Found) -> None:
         """I1: what was heard is in the head, in a conflict, or was typed over by somebody who saw it."""
@@ -338,9 +253,9 @@ class Oracle:
             return
         if said.task not in self.heads or self.heads[said.task].at(said.slot) == said.value:
             return
-        if not any(_is_in(said, row) for row in found.rows):
+        if not any(is_in(said, row) for row in found.rows):
             stands = self.heads[said.task].at(said.slot)
-            raise BrokenLaw(f"I1 {said.task}: {said.slot} {said.value} of {said.where} is lost to {stands}")
+            breaks("I1", f"{said.task}: {said.slot} {said.value} of {said.at.where} is lost to {stands}")
         self.counts["kept in a conflict"] += 1
 
     def _judge_steps(self, steps: Sequence[Step]) -> None:
@@ -349,10 +264,10 @@ class Oracle:
         for step in steps:
             before = self.statuses.get(step.task, "pending")
             if step.old != before or step.new not in LAWFUL[step.old]:
-                raise BrokenLaw(f"I3 {step.task}: {step.old} to {step.new} ({step.cause}), it was {before}")
+                breaks("I3", f"{step.task}: {step.old} to {step.new} ({step.cause}), it was {before}")
             self.statuses[step.task] = step.new
-            if step.cause == "edit" and not _is_asked(step, asked):
-                raise BrokenLaw(f"I3 {step.task}: {step.old} to {step.new} by nobody, from {step.worktree}")
+            if step.cause == "edit" and not is_asked(step, asked):
+                breaks("I3", f"{step.task}: {step.old} to {step.new} by nobody, from {step.worktree}")
             self.counts["status steps"] += 1
 
     def _about(self, task: str, slot: str) -> list[Utterance]:
@@ -361,27 +276,3 @@ class Oracle:
     def values(self, task: str, slot: str, *more: str) -> list[str]:
         """Everything ever heard in a slot, oldest first, and more."""
         return [*(u.value for u in self._about(task, slot) if u.state == HEARD), *more]
-
-
-def _is_asked(step: Step, asked: list[Request]) -> bool:
-    """Whether a request explains a step; the one that ends a request's way uses it up."""
-    for request in asked:
-        if (request.task, request.where) == (step.task, step.worktree):
-            if request.status == step.new:
-                asked.remove(request)
-                return True
-            if step.new == "in-progress" and request.status in ("completed", "failed"):
-                return True
-    return False
-
-
-def _is_in(said: Utterance, row: Row) -> bool:
-    """Whether a conflict keeps what was said."""
-    if row.task != said.task:
-        return False
-    kind, _, word = said.slot.partition(":")
-    if kind not in ("tag", "line"):
-        return row.field in (kind, "text") and (said.value in row.file or said.value in row.index)
-    if row.field not in ("tags", "body", "text"):
-        return False
-    return (word not in row.file) if said.value == OUT else (word in row.file or word in row.index)

@@ -10,7 +10,9 @@ from typing import Final
 import pytest
 
 from taskd.core import reconcile
+from taskd.core.document import Document
 from taskd.core.request import Granted
+from taskd.core.task import Status, Task
 from taskd.engine import absence, taker
 from taskd.engine.provenance import Provenance
 from taskd.engine.site import SHARED, TRACKED
@@ -18,7 +20,7 @@ from taskd.engine.taker import Taker
 from taskd.repo import crash, exchange
 from taskd.store.memory_txn import MemoryTxn
 from tests.model.histories import memory_world
-from tests.model.oracle import BrokenLaw
+from tests.model.sayings import At, BrokenLawError
 from tests.model.texts import IN, OUT, put
 from tests.model.world import World
 
@@ -59,7 +61,7 @@ def asks_for_what_cannot_be(world: World) -> None:
     """A status is typed that does not follow from the present one."""
     world.call("status", "main", id="t1", status="completed")
     world.settle()
-    world.oracle.ask("t1", "failed", "one", 0)
+    world.oracle.ask("t1", "failed", At("one"))
     world.save("one", FILE, put(world.text("one", FILE), "status", "failed"))
     world.settle()
 
@@ -92,7 +94,9 @@ def types_on(world: World) -> None:
 
 def set_by_command(world: World, slot: str, value: str) -> None:
     """A command sets a field."""
-    world.oracle.command(world.oracle.say("t1", slot, value, [world.oracle.heads["t1"].at(slot)], "command"))
+    world.oracle.command(
+        world.oracle.say("t1", slot, value, [world.oracle.heads["t1"].at(slot)], At("command"))
+    )
     world.call("set", "main", id="t1", values={slot: value})
 
 
@@ -146,10 +150,10 @@ def no_comparison(patch: pytest.MonkeyPatch) -> None:
 def plain_status(patch: pytest.MonkeyPatch) -> None:
     """The status in a file is taken like any other field."""
 
-    def grant(_base: object, document: object, task: object, _context: object) -> Granted:
-        asked = document.runtime.get("status")  # type: ignore[attr-defined]
-        moved = replace(task, status=asked or task.status)  # type: ignore[type-var, attr-defined]
-        return Granted(moved, (moved,) if moved.status != task.status else ())  # type: ignore[attr-defined]
+    def grant(_base: object, document: Document, task: Task, _context: object) -> Granted:
+        asked = document.runtime.get("status")
+        moved = replace(task, status=asked) if isinstance(asked, Status) else task
+        return Granted(moved, (moved,) if moved.status != task.status else ())
 
     patch.setattr(reconcile, "grant", grant)
 
@@ -164,7 +168,7 @@ def base_is_gits(patch: pytest.MonkeyPatch) -> None:
     """The base is always what git wrote, and never what was heard."""
     heard = Taker._rest  # noqa: SLF001 - the rule that is switched off lives there
 
-    def rest(self: Taker, id: str, item: object, **options: object) -> None:  # noqa: A002 - as it is called there
+    def rest(self: Taker, id: str, item: object, **options: object) -> None:
         heard(self, id, item, **options)  # type: ignore[arg-type]
         base = self.txn.base(self.place.key, item.path)  # type: ignore[attr-defined]
         if self.git is not None and self.git.head is not None and base is not None:
@@ -211,5 +215,5 @@ def test_bite(switch: Switch, layout: str, scene: Scene, law: str, monkeypatch: 
         scene(world)
 
     switch(monkeypatch)
-    with memory_world(layout) as world, pytest.raises(BrokenLaw, match=f"^{law}"):
+    with memory_world(layout) as world, pytest.raises(BrokenLawError, match=f"^{law}"):
         scene(world)

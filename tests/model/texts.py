@@ -68,17 +68,19 @@ def shown(text: str, slot: str) -> list[str]:
     """Every value a text shows in a slot, on either side of conflict markers too."""
     kind, _, word = slot.partition(":")
     if kind == "tag":
-        found = [IN if word in tags_in(line) else OUT for line in re.findall(r"^tags: *(.*)$", text, re.M)]
+        found = [
+            IN if word in tags_in(line) else OUT for line in re.findall(r"^tags: *(.*)$", text, re.MULTILINE)
+        ]
     elif kind == "line":
         found = [IN if word in _WORD.findall(text) else OUT]
     else:
-        found = [value.strip() for value in re.findall(rf"^{kind}: *(.*)$", text, re.M)]
+        found = [value.strip() for value in re.findall(rf"^{kind}: *(.*)$", text, re.MULTILINE)]
     return list(dict.fromkeys(found))
 
 
 def set_value(text: str, key: str, value: str) -> str:
     """The text with another value behind a key."""
-    return re.sub(rf"^{key}:.*$", f"{key}: {value}", text, count=1, flags=re.M)
+    return re.sub(rf"^{key}:.*$", f"{key}: {value}", text, count=1, flags=re.MULTILINE)
 
 
 def put(text: str, slot: str, value: str) -> str:
@@ -88,7 +90,9 @@ def put(text: str, slot: str, value: str) -> str:
         return _put_line(text, word, value, SECTIONS[int(word[1:]) % len(SECTIONS)])
     if kind != "tag":
         return set_value(text, kind, value)
-    tags = [tag for tag in tags_in((re.findall(r"^tags:(.*)$", text, re.M) or [""])[0]) if tag != word]
+    tags = [
+        tag for tag in tags_in((re.findall(r"^tags:(.*)$", text, re.MULTILINE) or [""])[0]) if tag != word
+    ]
     return set_value(text, "tags", f"[{', '.join([*tags, word] if value == IN else tags)}]")
 
 
