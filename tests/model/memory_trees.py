@@ -182,6 +182,7 @@ class MemoryTrees:
         return True
 
     def point(self, admin: Path, top: Path) -> None:
+        """Have record and worktree lead to each other."""
         (admin / "gitdir").write_text(f"{top}/.git\n")
         (top / ".git").write_text(f"gitdir: {admin}\n")
 

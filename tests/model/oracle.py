@@ -100,7 +100,7 @@ class Oracle:
     def doubt(self) -> None:
         """Taskd died at this look."""
         for said in self.utterances:
-            said.doubted = said.doubted or (said.since == self.looks and said.state == HEARD)
+            said.doubted = said.doubted or (said.last == self.looks and said.state == HEARD)
 
     # -- before taskd looks
 
@@ -167,7 +167,7 @@ class Oracle:
 
     def _hear(self, said: Utterance) -> None:
         said.since = said.since or self.looks
-        said.state, said.doubted = HEARD, False
+        said.state, said.doubted, said.last = HEARD, False, self.looks
         for number in said.seen:
             self._over.setdefault(number, self.looks)
         self.counts["heard"] += 1

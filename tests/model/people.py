@@ -108,8 +108,8 @@ def save_buffer(world: World, draw: Draw) -> None:
         return
     edits = _edits(world, draw, said) if draw.chance(80) else []
     now = world.readable(buffer.tree)[buffer.path]
-    # What both did alike brings the buffer as near to what stands there as to what it was made from.
-    edits = [edit for edit in edits if now.at(edit[0]) != edit[1]]
+    # What others did too would bring the buffer as near to what stands there as to what it was made from.
+    edits = [edit for edit in edits if now.at(edit[0]) != edit[1] and (edit[2] or ":" in edit[0])]
     world.note(f"save the old buffer of {buffer.tree}/{buffer.path}")
     world.type(buffer.tree, buffer.path, buffer.text, edits, rename=draw.chance(50))
 

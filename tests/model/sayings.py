@@ -53,6 +53,8 @@ class Utterance:
     state: str = TYPED
     #: the look at which it was first heard
     since: int = 0
+    #: the look at which it was last heard
+    last: int = 0
     #: taskd died at that look, so it may have to be heard again
     doubted: bool = False
 

@@ -102,12 +102,13 @@ class World(Places):
     ) -> None:
         """Make edits (slot, value, whether the value is new) to `text` and save that at a path."""
         id, old = (read(text) or read(set_value(text, "id", path.removesuffix(".md")))).id, text  # type: ignore[union-attr]
-        before = self.text(tree, path)
+        before, last = self.text(tree, path), self.fresh.get((tree, path), "")
         for slot, value, unique in edits:
             over = [*shown(old, slot), *shown(before, slot)]
+            seen = [*over, *shown(last, slot)]  # it is for its author to remember what stood there
             text = put(text, slot, value)
             if value not in over:
-                said = self.oracle.say(id, slot, value, over, self.at(tree), unique=unique)
+                said = self.oracle.say(id, slot, value, seen, self.at(tree), unique=unique)
                 if value in shown(self.fresh.get((tree, path), ""), slot) and (tree, path) in self.fresh:
                     self.oracle.unsay(said)
                 self.note(f"type {tree}/{path} {slot}: {'/'.join(map(str, over))} -> {value}")
@@ -160,6 +161,8 @@ class World(Places):
         directory = self.hands.paths.get(tree, self.hands.paths["main"])
         caller = wire.Caller(actor, actor, str(directory))
         engine, held = self.engine, self._claim_of(str(params.get("id")))
+        if op == "set":  # it looks at the file that it writes
+            self._listen_in_part()
         reply = engine.execute([wire.Call(op, params, caller)])[0]
         if op == "claim" and reply.error is None and held not in (None, actor):
             breaks("I10", f"{params['id']}: given to {actor}, {held} has it")
@@ -178,7 +181,7 @@ class World(Places):
     def _hear_command(self, op: str) -> None:
         found = self._found()
         for step in found.steps:
-            if not step.cause.startswith(op):
+            if not step.cause.startswith((op, "edit")):
                 breaks("I3", f"{op} made a step for {step.cause}")
         self.oracle.judge(found, rested=False)
 
@@ -286,9 +289,7 @@ class World(Places):
 
     def die(self, *, steps: int | None = None, point: str = "", passing: int = 1) -> bool:
         """Have taskd work until it dies, at a step of the store or at a numbered one; whether it did."""
-        saved, carried = dict(self.saved), {place: list(said) for place, said in self.carried.items()}
-        self.listen()
-        self.saved, self.carried = saved, carried  # whether it was heard before the end, nobody knows
+        self._listen_in_part()
         self.note(f"die at {point or 'step'} {steps if steps is not None else passing}")
         self.db.steps_left = steps
         try:
@@ -298,13 +299,19 @@ class World(Places):
             if self._engine is not None:
                 self._engine.site.git.close()
             self._engine = None
-            self.oracle.doubt()
             return True
         finally:
             self.db.steps_left = None
             self.oracle.judge(self._found(), rested=False)
             self.freshen(self.oracle.heads)
         return False
+
+    def _listen_in_part(self) -> None:
+        """Show the judge what stands in files; whether taskd comes to hear of it, nobody knows."""
+        saved, carried = dict(self.saved), {place: list(said) for place, said in self.carried.items()}
+        self.listen()
+        self.oracle.doubt()
+        self.saved, self.carried = saved, carried
 
     def _kill(self) -> None:
         raise Killed
