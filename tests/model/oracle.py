@@ -101,6 +101,8 @@ class Oracle:
         """Taskd died at this look."""
         for said in self.utterances:
             said.doubted = said.doubted or (said.last == self.looks and said.state == HEARD)
+        for request in self.requests:
+            request.state = TYPED if request.state == HEARD else request.state
 
     # -- before taskd looks
 
