@@ -16,9 +16,9 @@ from tests.model.machine import machine
 from tests.model.steps import DEADLY
 from tests.model.world import World
 
-RUNS: Final = 150  # histories of each layout; a soak runs thousands
+RUNS: Final = 100  # histories of each layout; a soak runs thousands
 SOAK: Final = 10_000
-PAIRS: Final = 12  # histories that are run twice and have to come to the same
+PAIRS: Final = 6  # histories that are run twice and have to come to the same
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -44,7 +44,8 @@ def test_many_histories(layout: str, capsys: pytest.CaptureFixture[str]) -> None
 def test_machine() -> None:
     """Hypothesis finds no history either that breaks a law."""
     few = settings(
-        max_examples=15,
+        max_examples=25,
+        derandomize=True,  # surprises are for soaks
         stateful_step_count=40,
         phases=(Phase.generate, Phase.shrink),  # to explain takes more time than it is worth
         suppress_health_check=list(HealthCheck),
