@@ -100,6 +100,7 @@ class Taker:
     def _take_reading(self, item: replicas.Reading) -> None:
         if self.git is not None and self.git.is_unmerged(item.path):
             self.report.unmerged.append(item.path)
+            read(self._authored(item.text))  # with git's markers in it, it is listed
             return
         base = self._hear_git(self.txn.base(self.place.key, item.path), item)
         if base is not None and base.text == text_hash(item.text):

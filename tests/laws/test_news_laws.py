@@ -215,6 +215,7 @@ def search(law: Law) -> Callable[[], None]:
     return run
 
 
+@pytest.mark.timeout(600)  # as long as it takes to find one; seconds on a machine that does nothing else
 @pytest.mark.parametrize(
     ("law", "module", "rule", "broken"), OFF, ids=lambda part: getattr(part, "__name__", str(part))
 )

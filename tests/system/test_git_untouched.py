@@ -108,7 +108,8 @@ VERBS = (
     ("main", "rm", "doomed"),
     ("main", "restore", "doomed"),
     ("one", "list"), ("two", "ready"), ("three", "show", "parser"), ("main", "history"),
-    ("main", "problems"), ("main", "conflicts"), ("main", "holds"), ("one", "where"),
+    ("main", "problems"), ("main", "conflicts"), ("main", "holds"), ("main", "notices"),
+    ("one", "where"),
     ("one", "config", "list"), ("main", "service", "status"), ("two", "init"), ("two", "help"),
     ("main", "daemon", "status"), ("main", "daemon", "logs"),
     ("main", "sync"),
@@ -117,8 +118,9 @@ VERBS = (
 WRITING = ("add", "set", "claim", "done", "rm", "restore", "sync")
 #: those that the scenes run by hand: they start and end what the others need
 BY_HAND = {"uninit", "demo", "daemon run", "daemon start", "daemon stop", "daemon restart"}
-#: those about the machine and no repository, tested where the service is
-ELSEWHERE = {"service install", "service uninstall"}
+#: those about the machine and no repository, tested where the service is, and those that need a conflict
+#: or a notice, or write the caller's files because they are asked to: tested where the answers are
+ELSEWHERE = {"service install", "service uninstall", "resolve", "take", "pull"}
 
 
 class BareProject(Project):
