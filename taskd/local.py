@@ -19,6 +19,7 @@ from taskd.engine.operations import OPERATIONS
 from taskd.engine.site import SHARED, WORKSPACE, Log, Rules, Site
 from taskd.engine.touches import GATE_POLL, GATE_REST
 from taskd.errors import NotSetUp, NoWorktree, Refused, StoreDamaged, StoreFailed, StoreGone, TaskdError
+from taskd.repo import inotify
 from taskd.repo.branch import Branch
 from taskd.repo.git import Git
 from taskd.repo.history import History
@@ -164,6 +165,10 @@ def mend_index(home: Home, log: Log, *, thorough: bool) -> None:
     copies = backups.directory(home.state_dir)
     if is_there and not thorough:
         return
+    kind = inotify.filesystem_of(os.path.realpath(home.state_dir))
+    if inotify.is_remote(kind):
+        reason = f"{home.state_dir} lies on {kind}, where locks and shared memory cannot be relied on"
+        raise StoreFailed(reason=f"{reason}; keep the repository on a disk of this machine")
     if not thorough and (known or copies.is_dir()) and home.daemon_lock.is_held():
         raise StoreGone(reason=f"{home.index} was removed while a daemon serves it")
     with FileLock(home.state_dir / "write.lock").held():

@@ -60,7 +60,7 @@ def test_tests_that_a_page_names_are_there(page: Path) -> None:
     assert [
         f"{path}::{name}"
         for path, name in named
-        if not re.search(rf"^def {name}\(", (REPOSITORY / path).read_text(), re.MULTILINE)
+        if not re.search(rf"^ *def {name}\(", (REPOSITORY / path).read_text(), re.MULTILINE)
     ] == []
 
 
@@ -70,6 +70,18 @@ def test_each_row_of_how_it_decides_names_its_test() -> None:
 
     assert [row for row in rows if len(row) != 4 or not TEST.search(row[-1])] == []
     assert len(rows) > 30
+
+
+FAULTS: Final = REPOSITORY / "docs" / "faults.md"
+
+
+@pytest.mark.parametrize("heading", re.findall(r"^## (.*)$", FAULTS.read_text(), re.MULTILINE))
+def test_each_fault_names_its_test(heading: str) -> None:
+    """Whatever can go wrong below us, a test shows what taskd does then."""
+    rows = rows_under(heading, FAULTS)
+
+    assert [row for row in rows if len(row) != 3 or not TEST.search(row[-1])] == []
+    assert len(rows) > 5
 
 
 def test_eight_promises_are_tested() -> None:

@@ -231,3 +231,19 @@ def test_warnings_without_a_daemon(capsys: pytest.CaptureFixture[str]) -> None:
         told.err
         == "taskd: branch.failed reason=no git\ntaskd: plan.failed path=auth.md error=KeyError('x')\n"
     )
+
+
+def test_a_clock_that_jumps(bench: Bench) -> None:
+    """A wall clock that goes back loses no edit and no order; one that goes ahead only lets claims lapse."""
+    bench.put("a.md", document("a", body="One.\n"))
+    bench.times.pass_by(-24 * 3600)
+    bench.put("a.md", document("a", body="Two.\n"))
+    token = bench.call("claim", id="a").unwrap()["claim"]["token"]
+    bench.times.pass_by(48 * 3600)
+    swept = bench.engine.sweep()
+    again = bench.call("claim", "bob", id="a").unwrap()["claim"]["token"]
+
+    numbers = [entry.seq for entry in bench.journal()]
+    bodies = [entry.new for entry in bench.journal() if entry.field == "body"]
+    assert (bench.task("a").body, bodies) == ("Two.\n", ["Two.\n"])
+    assert (numbers, swept, again > token) == (sorted(set(numbers)), ["a"], True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from taskd.daemon.logs import event, follow, human_line, last_lines
+from taskd.daemon.logs import KEPT, LENGTH, SIZE, event, follow, human_line, last_lines, log_file, logging_to
 
 LINE = {"files": 2, "event": "replica.written", "level": "info", "timestamp": "2026-01-02T03:04:05.678901Z"}
 
@@ -68,3 +68,29 @@ def test_followed_through_rotation(tmp_path: Path) -> None:
     lines.close()
 
     assert seen == ["one", "two", "three", "four", "five"]
+
+
+def test_faults_tell_no_bodies(tmp_path: Path) -> None:
+    """A fault is logged with its traceback, and without what stood in the variables: task texts, mostly."""
+    body = ["what somebody wrote"]
+    with logging_to(tmp_path, "info", {}) as log:
+        try:
+            _ = body[1]
+        except IndexError:
+            log.exception("turn.failed", part="x", text="y" * (2 * LENGTH))
+    (line,) = log_file(tmp_path).read_text().splitlines()
+
+    assert event(line)["exception"][0]["exc_type"] == "IndexError"
+    assert "test_faults_tell_no_bodies" in line
+    assert (body[0] in line, len(event(line)["text"])) == (False, LENGTH + 1)
+
+
+def test_the_log_is_bounded(tmp_path: Path) -> None:
+    """However much happens, the log and its former files are of a limited size."""
+    with logging_to(tmp_path, "info", {}) as log:
+        for number in range((KEPT + 3) * SIZE // LENGTH):
+            log.info("event", number=number, text="z" * LENGTH)
+    sizes = [path.stat().st_size for path in log_file(tmp_path).parent.iterdir()]
+
+    assert len(sizes) == KEPT + 1
+    assert max(sizes) <= SIZE

@@ -157,8 +157,30 @@ def test_an_edit_nobody_heard_of(new_project: Make) -> None:
     heads = [project.show(name)["body"] for name in "bc"]
     conflicts = {(row["task"], row["file"]) for row in project.taskd("conflicts")}
 
-    assert {("b", "Two.\n"), ("c", "Three.\n")} <= conflicts | set(zip("bc", heads, strict=True))
+    assert heads[0] == "Two.\n"  # the workspace branch knew of it
+    assert ("c", "Three.\n") in conflicts | {("c", heads[1])}
     assert [project.show(name)["status"] for name in "bc"] == ["pending"] * 2
+
+
+def test_the_branch_remembers(new_project: Make) -> None:
+    """What happened after the copy is on the workspace branch: status, claim, tasks made and removed."""
+    project = lived_in(new_project())
+    project.alone("claim", "b", "--ttl", "18000")
+    project.alone("add", "New one", "--id", "new")
+    project.alone("rm", "c")
+    project.alone("sync")
+    flip_bytes(index_of(project))
+    project.start()
+    project.sync()
+
+    assert {row["id"]: row["status"] for row in project.taskd("list")} == {
+        "a": "in-progress",
+        "b": "in-progress",
+        "new": "pending",
+    }
+    assert project.show("b")["claim"]["holder"] == project.show("a")["claim"]["holder"]
+    assert project.taskd("conflicts") == []
+    assert not project.file("c.md", "two").exists()
 
 
 def test_put_back_by_hand(new_project: Make) -> None:

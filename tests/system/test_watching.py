@@ -15,7 +15,7 @@ from typing import Final
 
 import pytest
 
-from tests.system.project import FULL, Project, patched, task_text, wait_for
+from tests.system.project import FULL, PATIENCE, Project, patched, task_text, wait_for
 
 Make = Callable[..., Project]
 
@@ -72,6 +72,18 @@ def test_limits_of_inotify(new_project: Make, what: str, number: int, advice: st
         project.await_text(f"d{name}/t{name}.md", "Heard.", ("two",))
 
     assert any(advice in reason for reason in reasons(project, "watch.limited"))
+
+
+@linux_only
+def test_index_on_a_network(new_project: Make) -> None:
+    """Where the index would lie on a network file system the daemon refuses and says why."""
+    project = new_project()
+    settings = "taskd.repo.inotify.filesystem_of = lambda path, mountinfo=None: 'nfs4'"
+    process = project.launch(program=patched(settings))
+
+    assert process.wait(PATIENCE) == 1
+    assert "lies on nfs4" in (project.base / "daemon.out").read_text()
+    assert project.alone("list") == []
 
 
 # -- time
