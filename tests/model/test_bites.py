@@ -21,7 +21,7 @@ from taskd.repo import crash, exchange
 from taskd.store.memory_txn import MemoryTxn
 from tests.model.histories import memory_world
 from tests.model.sayings import At, BrokenLawError
-from tests.model.texts import IN, OUT, put
+from tests.model.texts import IN, put
 from tests.model.world import World
 
 Scene = Callable[[World], None]
