@@ -6,6 +6,7 @@ from typing import Final
 
 from taskd.engine.site import SHARED
 from tests.model.draw import Draw
+from tests.model.texts import read
 from tests.model.world import World
 
 MAIN: Final = "main"
@@ -67,6 +68,10 @@ def git_pop(world: World, draw: Draw) -> None:
     tree = draw.of(list(world.hands.paths))
     if world.hands.under_way(tree) is None:
         world.git(tree, world.hands.pop(tree), "stash pop")
+        if world.layout == SHARED:  # of a worktree that was emptied it may bring only some files back
+            missing = {path for place, path in world.fresh if place == tree} - set(world.paths(tree))
+            said = [read(world.fresh[tree, path]) for path in missing]
+            world.removed |= {one.id for one in said if one is not None}
         for path in sorted(world.hands.unmerged(tree)):  # it stops like a merge, and nothing is under way
             world.git(tree, world.hands.settle(tree, path, draw.of(["ours", "theirs"])), f"settle {path}")
 

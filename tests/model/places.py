@@ -33,7 +33,7 @@ class Places:
     foreign: dict[str, int] = field(default_factory=dict)
     #: texts as taskd last left or found them
     fresh: dict[tuple[str, str], str] = field(default_factory=dict)
-    #: what each file has said since somebody last saved it by hand, oldest first
+    #: what the file of a task in a tree has said since somebody last saved it by hand, oldest first
     carried: dict[tuple[str, str], list[Said]] = field(default_factory=dict)
     #: files saved by hand since the last look, how often git had been there, and what was saved
     saved: dict[tuple[str, str], tuple[int, Said]] = field(default_factory=dict)
@@ -97,8 +97,8 @@ class Places:
         for (tree, path), (foreign, said) in list(self.saved.items()):
             if path in files_of.get(tree, ()):
                 # Where git was at work since, nobody can tell that the save was by hand.
-                kept = self.carried.get((tree, path), []) if foreign != self.foreign.get(tree, 0) else []
-                self.carried[tree, path] = [*kept, said, files_of[tree][path]]
+                kept = self.carried.get((tree, said.id), []) if foreign != self.foreign.get(tree, 0) else []
+                self.carried[tree, said.id] = [*kept, said, files_of[tree][path]]
                 del self.saved[tree, path]
 
     def doubtful(self, tree: str, files: dict[str, Said]) -> frozenset[tuple[str, str, str]]:
@@ -107,8 +107,8 @@ class Places:
         Nobody can tell whether they were typed again or never gone: an editor may have held the old text.
         """
         found = set[tuple[str, str, str]]()
-        for path, said in files.items():
-            *olds, last = self.carried.get((tree, path), [said])
+        for said in files.values():
+            *olds, last = self.carried.get((tree, said.id), [said])
             near = [old for old in olds if distance(said, old) <= distance(said, last) + 1]
             back = {
                 **said.slots,
@@ -122,14 +122,19 @@ class Places:
     def carry(self) -> None:
         """Remember what each file says after a look."""
         self.fresh = {(tree, path): text for tree in self.trees() for path, text in self.files(tree).items()}
+        self.remember()
+
+    def remember(self) -> None:
+        """Add what files say now to what an editor may have of them."""
         for tree in self.trees():
-            for path, said in self.readable(tree).items():
-                carried = self.carried.setdefault((tree, path), [])
+            for said in self.readable(tree).values():
+                carried = self.carried.setdefault((tree, said.id), [])
                 if not carried or carried[-1] != said:
                     carried.append(said)
 
     def freshen(self, heads: Mapping[str, Said]) -> None:
         """What is in the index by now was heard, though the look did not come to its end."""
+        self.remember()
         for tree in self.trees():
             for path, said in self.readable(tree).items():
                 head = heads.get(said.id)
@@ -139,8 +144,6 @@ class Places:
     def move_memory(self, tree: str, path: str, new: str) -> None:
         """A file has another name."""
         was, now = (tree, path), (tree, new)
-        if was in self.carried:
-            self.carried[now] = self.carried.pop(was)
         if was in self.fresh:
             self.fresh[now] = self.fresh.pop(was)
         if was in self.saved:

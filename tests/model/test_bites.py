@@ -21,7 +21,7 @@ from taskd.repo import crash, exchange
 from taskd.store.memory_txn import MemoryTxn
 from tests.model.histories import memory_world
 from tests.model.sayings import At, BrokenLawError
-from tests.model.texts import IN, OUT, put
+from tests.model.texts import IN, put
 from tests.model.world import World
 
 Scene = Callable[[World], None]
@@ -38,10 +38,10 @@ def change(world: World, tree: str, slot: str, value: str, *, unique: bool = Tru
 
 
 def dies_before_bases_move(world: World) -> None:
-    """A tag is written everywhere, taskd dies, the tag is taken out again."""
-    change(world, "main", "tag:v100", IN)
+    """A value is written everywhere, taskd dies, and a command sets another."""
+    change(world, "main", "name", "v100")
     world.die(point="intent.closing")
-    change(world, "main", "tag:v100", OUT, unique=False)
+    set_by_command(world, "name", "v101")
     world.settle()
 
 
@@ -196,7 +196,7 @@ def nothing_is_suspicious(patch: pytest.MonkeyPatch) -> None:
 
 
 BITES: Final[tuple[tuple[Switch, str, Scene, str], ...]] = (
-    (no_intents, SHARED, dies_before_bases_move, "I1"),
+    (no_intents, SHARED, dies_before_bases_move, "I2"),
     (no_comparison, SHARED, saves_meanwhile, "I1"),
     (plain_status, SHARED, asks_for_what_cannot_be, "I3"),
     (plain_status, TRACKED, has_a_file_of_long_ago, "I3"),

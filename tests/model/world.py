@@ -255,7 +255,7 @@ class World(Places):
                 files = self.files(key)
                 changed = [path for path, text in files.items() if self.fresh.get((key, path)) != text]
                 gone = [path for tree, path in self.fresh if tree == key and path not in files]
-                for path in (*changed, *gone):
+                for path in (*gone, *changed):
                     engine.ingest(engine.site.places[key], [path])
 
     def judge(self) -> None:
