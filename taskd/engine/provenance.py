@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from taskd.core.texts import text_hash
 from taskd.engine.site import History, Place, Site
 from taskd.engine.touches import GATE_CAP
+from taskd.errors import GitFailed
 from taskd.repo import replicas
 from taskd.repo.history import Move, Written
 from taskd.repo.worktrees import MAIN, Worktree, gate_locks
@@ -231,11 +232,18 @@ class Provenance:
         """Whether a commit made here since the base was taken has changed a path to a blob."""
         before = base.head
         for move in self._since(base.head):
-            changed = before is None or self._tree(before).get(path) != blob
+            changed = before is None or self._blob_once(before, path) != blob
             if move.by_hand and changed and self._tree(move.commit).get(path) == blob:
                 return True
             before = move.commit
         return False
+
+    def _blob_once(self, commit: str, path: str) -> str | None:
+        """The blob of a path in a commit that HEAD has left, and that may be pruned by now."""
+        try:
+            return self._tree(commit).get(path)
+        except GitFailed:
+            return None
 
     def _last_by_git(self, since: str | None) -> str | None:
         """Where git last brought HEAD by itself after it stood on a commit; None if it did not."""
