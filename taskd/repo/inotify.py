@@ -16,9 +16,10 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from watchdog.observers.api import BaseObserver
+if TYPE_CHECKING:  # commands ask for the kind of a file system only, and do not pay for watchdog
+    from watchdog.observers.api import BaseObserver
 
 #: file systems whose changes are (also) made elsewhere, where inotify does not see them
 REMOTE: Final = frozenset({"9p", "afs", "ceph", "cifs", "drvfs", "nfs", "nfs4", "prl_fs", "smb3", "vboxsf"})
