@@ -19,7 +19,6 @@ from taskd.engine.operations import OPERATIONS
 from taskd.engine.site import SHARED, WORKSPACE, Log, Rules, Site
 from taskd.engine.touches import GATE_POLL, GATE_REST
 from taskd.errors import NotSetUp, NoWorktree, Refused, StoreDamaged, StoreFailed, StoreGone, TaskdError
-from taskd.repo import inotify
 from taskd.repo.branch import Branch
 from taskd.repo.git import Git
 from taskd.repo.history import History
@@ -165,6 +164,8 @@ def mend_index(home: Home, log: Log, *, thorough: bool) -> None:
     copies = backups.directory(home.state_dir)
     if is_there and not thorough:
         return
+    from taskd.repo import inotify  # noqa: PLC0415 - 30 ms, and seldom needed
+
     kind = inotify.filesystem_of(os.path.realpath(home.state_dir))
     if inotify.is_remote(kind):
         reason = f"{home.state_dir} lies on {kind}, where locks and shared memory cannot be relied on"

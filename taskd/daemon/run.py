@@ -36,6 +36,7 @@ from taskd.errors import Fenced, StoreDamaged, StoreGone, TaskdError, Unreachabl
 from taskd.repo.lock import FileLock
 
 SWITCH: Final = 0.0005  # seconds until a busy thread lets another run; 5 ms, the default, is felt in a call
+REMOVAL: Final = 0.5  # seconds after the index went, in which the rest of a repository that is removed goes
 END_LIMIT: Final = 1.8  # seconds each of keeper and mirrorer may take to end; the promise is 5 in all
 
 
@@ -155,7 +156,7 @@ class Daemon:
 
     def check(self) -> None:
         """Keep the daemon's lock, whose file somebody may have removed; end when another one has it now."""
-        if self.lock.still_ours():
+        if self.lock.still_ours() or not self._is_standing():
             return
         self.lock.release()
         if self.lock.try_hold():
@@ -169,10 +170,20 @@ class Daemon:
         if isinstance(error, Fenced):
             self.stop()
         elif isinstance(error, (StoreGone, StoreDamaged)) and not self._stopping:
-            if isinstance(error, StoreGone):
-                backups.save(self.engine.site)
-            self.again = True
+            self.again = isinstance(error, StoreDamaged) or self._save_index()
             self.stop()
+
+    def _is_standing(self) -> bool:
+        """Whether the repository is there, looked at when something of it went: nothing is put back then."""
+        time.sleep(REMOVAL)
+        return (self.home.repository.common_dir / "HEAD").exists() and self.home.state_dir.is_dir()
+
+    def _save_index(self) -> bool:
+        """Make a copy of the index whose file is gone; False where all the rest is going too."""
+        if not self._is_standing() or not self.lock.still_ours():
+            return False
+        backups.save(self.engine.site)
+        return True
 
     def submit(self, call: wire.Call) -> wire.Reply:
         """Carry out a call of a command line: reading ones here, others in the loop; from any thread."""
