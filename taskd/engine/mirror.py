@@ -16,6 +16,7 @@ from taskd.core.claims import moment
 from taskd.core.render import branch_path, change_line, complete_text
 from taskd.core.texts import text_hash
 from taskd.engine.moved import JOINING, SEEN, TIP, foreign_files, joined_history, take_moved
+from taskd.engine.recall import TRAILER, journal_mark, recall
 from taskd.engine.site import BRANCH, MIRROR, REMOTE, Site
 from taskd.repo import crash
 from taskd.repo.branch import Branch
@@ -47,6 +48,8 @@ def mirror(site: Site, branch: Branch) -> Mirrored:
     with site.db.read() as view:
         known = view.meta(TIP)
     taken, rebuild = False, False
+    if tip is not None and tip != known:
+        known = recall(site, tip, known)
     if tip != known:
         news = tip and take_moved(site, branch, tip, known)
         taken, rebuild = bool(news and news.changed), not news or not news.in_step
@@ -76,7 +79,7 @@ def _publish(site: Site, branch: Branch, tip: str | None, *, rebuild: bool) -> M
     crash.point("branch.mirroring")
     new = branch.publish(
         changes,
-        message(news, len(ids), joined=other is not None),
+        message(news, len(ids), joined=other is not None, last=last[-1] if last else None),
         expect=tip,
         author=author,
         when=moment(now),
@@ -135,20 +138,26 @@ def _remember(
             txn.put_meta(SEEN, str(last[-1].seq))
 
 
-def message(news: Sequence[Entry], tasks: int, *, joined: bool = False) -> str:
-    """The commit message: what happened, then trailers that programs can read."""
+def message(news: Sequence[Entry], tasks: int, *, joined: bool = False, last: Entry | None = None) -> str:
+    """The commit message: what happened, then trailers that programs can read; `last` is the newest entry."""
+    told = _happened(news, tasks, joined=joined)
+    trailers = [*_trailers(news), *([f"{TRAILER}: {journal_mark(last)}"] if last else [])]
+    return "\n\n".join(filter(None, (told, "\n".join(trailers)))) + "\n"
+
+
+def _happened(news: Sequence[Entry], tasks: int, *, joined: bool) -> str:
     if joined:
-        told = message(news, tasks) if news else "nothing was news on either side\n"
+        told = _happened(news, tasks, joined=False) if news else "nothing was news on either side"
         return f"merge of the remote's branch\n\n{told}"
     if not news:
-        return f"{tasks} tasks mirrored\n"
+        return f"{tasks} tasks mirrored"
     lines = [_told(entry) for entry in news[:BODY_LIMIT]]
     if len(news) == 1:
-        return f"{lines[0][:SUBJECT_LIMIT]}\n\n{_trailers(news)}\n"
+        return lines[0][:SUBJECT_LIMIT]
     several = len({entry.task for entry in news})
     subject = lines[0] if several == 1 else f"{several} tasks: {lines[0]}"
     more = ["…"] if len(news) > BODY_LIMIT else []
-    return "\n".join([subject[:SUBJECT_LIMIT], "", *lines, *more, "", _trailers(news), ""])
+    return "\n".join([subject[:SUBJECT_LIMIT], "", *lines, *more])
 
 
 def _told(entry: Entry) -> str:
@@ -160,8 +169,8 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _trailers(news: Sequence[Entry]) -> str:
+def _trailers(news: Sequence[Entry]) -> list[str]:
     rows = [("Task", entry.task) for entry in news]
     rows += [("Actor", _one_line(entry.actor)) for entry in news]
     rows += [("Worktree", _one_line(entry.worktree)) for entry in news]
-    return "\n".join(f"{key}: {value}" for key, value in dict.fromkeys(rows))
+    return [f"{key}: {value}" for key, value in dict.fromkeys(rows)]

@@ -108,14 +108,14 @@ def _sort(site: Site, source: Source) -> tuple[list[Item], list[Item]]:
         for one in changed_files(site.git, source.common, source.commit)
         if one.path.startswith(ROOT) and is_task_path(one.path.removeprefix(ROOT))
     ]
-    before = {one.path: _blob(site, one.before) for one in changed if one.before}
-    former = {id: path for path, text in before.items() if (id := _id_in(text, path)) is not None}
+    before = {one.path: blob_text(site, one.before) for one in changed if one.before}
+    former = {id: path for path, text in before.items() if (id := id_in(text, path)) is not None}
     items, standing = list[Item](), set[str]()
     for one in changed:
         if one.after is None or one.mode not in FILE_MODES:
             continue
-        text = _blob(site, one.after)
-        id = _id_in(text, one.path)
+        text = blob_text(site, one.after)
+        id = id_in(text, one.path)
         old = one.path if id is None or former.get(id) is None or one.path in before else former[id]
         items.append(_item(one.path, text, old if old in before else None, before))
         standing |= {one.path, old}
@@ -128,14 +128,16 @@ def _item(path: str, text: bytes, former: str | None, before: Mapping[str, bytes
     return Item(path.removeprefix(ROOT), text, old, before.get(former or ""))
 
 
-def _blob(site: Site, name: str) -> bytes:
+def blob_text(site: Site, name: str) -> bytes:
+    """The bytes of a blob; GitFailed when it is missing."""
     text = site.git.objects().blob(name)
     if text is None:
         raise GitFailed(command=f"cat-file {name}", status=0, stderr="the object is missing")
     return text
 
 
-def _id_in(text: bytes, path: str) -> str | None:
+def id_in(text: bytes, path: str) -> str | None:
+    """The id of the task that a text at a path is of, None where it is of none."""
     try:
         found = opened(text)
     except DocumentError:
@@ -187,7 +189,7 @@ def _by(item: Item, told: Told) -> Item:
 def _reject(site: Site, joiner: Joiner, item: Item, error: DocumentError, taken: Taken) -> None:
     """The index keeps its last good state; the text stays in the history of the branch."""
     txn, key = joiner.txn, joiner.source.key
-    former = None if item.former is None else _id_in(item.former, item.former_path or "")
+    former = None if item.former is None else id_in(item.former, item.former_path or "")
     if former is not None:
         taken.heard.add(former)
     txn.drop_base(key, ROOT + item.path)

@@ -13,6 +13,7 @@ from taskd.repo.git import Git
 WALK_SECONDS: Final = 300.0  # a first look at a long history on a slow disk
 NONE: Final = range(1, 256)  # git's answers to: no such commit, no such ancestor
 MARK: Final = b"\x01\x02\x01"  # what a commit begins with in a listing; git takes it for no part of a name
+OURS: Final = f"{COMMITTER} <{EMAIL}>"
 FORM: Final = "%x01%x02%x01%cn <%ce>%x00%an%x00"
 
 
@@ -24,6 +25,21 @@ class Changed:
     before: str | None
     after: str | None
     mode: str  # in the later one, six octal digits
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit: its first parent (None for a root), whether taskd made it, and its message."""
+
+    name: str
+    parent: str | None
+    is_taskd: bool
+    message: str
+
+    def trailer(self, key: str) -> str | None:
+        """What the last line `key: …` of the message says."""
+        lines = [line for line in self.message.splitlines() if line.startswith(f"{key}: ")]
+        return lines[-1].partition(": ")[2] if lines else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +104,19 @@ def blobs_below(git: Git, tip: str, directory: str, limit: int) -> list[tuple[st
     return [(path, blob) for path, blob in found if blob is not None][:limit]
 
 
+def commits_since(git: Git, old: str | None, new: str) -> list[Commit]:
+    """The commits that `new` has and `old` has not, the newest first."""
+    since = [] if old is None else [f"^{old}"]
+    form = "--format=%H%x00%P%x00%cn <%ce>%x00%B%x00"
+    told = git.run("log", form, "--topo-order", new, *since, "--", timeout=WALK_SECONDS).stdout
+    parts = told.decode(errors="replace").split("\0")
+    rows = zip(parts[0::4], parts[1::4], parts[2::4], parts[3::4], strict=False)
+    return [
+        Commit(name.strip(), parents.partition(" ")[0] or None, who == OURS, message)
+        for name, parents, who, message in rows
+    ]
+
+
 def who_wrote(git: Git, old: str | None, new: str) -> Told:
     """Who wrote the commits that `new` has and `old` has not."""
     since = [] if old is None else [f"^{old}"]
@@ -96,7 +125,7 @@ def who_wrote(git: Git, old: str | None, new: str) -> Told:
     authors, ours = dict[str, str](), True
     for part in told.split(MARK)[1:]:
         committer, author, paths = part.split(b"\0", 2)
-        ours = ours and committer.decode(errors="replace") == f"{COMMITTER} <{EMAIL}>"
+        ours = ours and committer.decode(errors="replace") == OURS
         for path in paths.strip(b"\0\n").split(b"\0"):
             authors.setdefault(os.fsdecode(path), author.decode(errors="replace").strip())
     return Told(authors, ours)

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from tests.engine.bench import REF, Bench
 
 
-def commit(bench: Bench, changes: Mapping[str, str | None], onto: str | None = REF) -> str:
+def commit(
+    bench: Bench, changes: Mapping[str, str | None], onto: str | None = REF, says: str = "theirs"
+) -> str:
     """Commit files (None removes one) on top of `onto`, None for a history of its own; the new tip."""
     env = {"GIT_INDEX_FILE": str(bench.top / ".git" / "rival-index")}
     bench.git(bench.top, "read-tree", *(["--empty"] if onto is None else [onto]), env=env)
@@ -19,7 +21,7 @@ def commit(bench: Bench, changes: Mapping[str, str | None], onto: str | None = R
             bench.git(bench.top, "update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", env=env)
     tree = bench.git(bench.top, "write-tree", env=env).strip()
     parents = [] if onto is None else ["-p", onto]
-    tip = bench.git(bench.top, "commit-tree", "-m", "theirs", *parents, tree).strip()
+    tip = bench.git(bench.top, "commit-tree", "-m", says, *parents, tree).strip()
     bench.git(bench.top, "update-ref", REF, tip)
     return tip
 

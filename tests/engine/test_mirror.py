@@ -10,6 +10,7 @@ import pytest
 
 from taskd.engine.mirror import BODY_LIMIT, SUBJECT_LIMIT, message
 from taskd.engine.moved import TIP
+from taskd.engine.recall import journal_mark
 from taskd.engine.site import MIRROR
 from taskd.errors import BranchMoved, StoreFailed
 from taskd.repo.branch import Branch
@@ -59,9 +60,10 @@ def test_one_change_is_one_commit(bench: Bench) -> None:
     mirror(bench)
 
     first, _ = bench.commits()
-    subject, *_, task, actor, worktree = first.splitlines()
+    subject, *_, task, actor, worktree, journal = first.splitlines()
     assert subject == "auth: pending → blocked (alice)"
     assert (task, actor, worktree) == ("Task: auth", "Actor: alice", "Worktree: main")
+    assert journal == f"Journal: {journal_mark(bench.journal()[-1])}"
     assert bench.git(bench.top, "log", "-1", "--format=%an", REF).strip() == "alice"
     changed = bench.git(bench.top, "diff", "--name-only", f"{REF}~", REF).split()
     assert changed == ["BOARD.md", "tasks/auth.md"]
