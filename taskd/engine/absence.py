@@ -63,11 +63,15 @@ class Absences:
 
 
 def decide_absence(
-    site: Site, place: Place, paths: Sequence[str], now_ns: int, stood: int | None = None
+    site: Site,
+    place: Place,
+    paths: Sequence[str],
+    now_ns: int,
+    stood: frozenset[str] | None = None,
 ) -> list[str]:
     """Delete, hold, refill or shrug; the ids deleted. The caller holds the write lock.
 
-    `stood` is how many task files the place had when the first of these was missed.
+    `stood` are the tasks that had a file in the place when the first of these was missed.
 
     * A file that is back, or whose task lives at another path here by now, means nothing.
     * Nothing follows from what git took away, by a switch, a sparse checkout, or half-way in a merge.
@@ -84,7 +88,7 @@ def decide_absence(
         if place.key == WORKSPACE:
             _put_back(txn, place, gone)
             return []
-        removed = [base for base in gone if _is_removed(site, place, base, git)]
+        removed = [base for base in gone if _is_removed(site, place, txn, base, git)]
         _let_go(site, txn, place, [base for base in gone if base not in removed])
         last = [base for base in removed if _is_deletion(site, place, txn, base)]
         suspicious = _is_suspicious(place, txn, last, len(removed), stood)
@@ -97,14 +101,15 @@ def decide_absence(
         return [_delete(txn, place, base) for base in last]
 
 
-def _is_removed(site: Site, place: Place, base: Base, git: Provenance | None) -> bool:
+def _is_removed(site: Site, place: Place, txn: Txn, base: Base, git: Provenance | None) -> bool:
     """Whether it was a person who took the file away."""
+    text = None if base.text is None else txn.text(base.text)
     if site.rules.layout == SHARED:
-        return base.head is None and not (git is not None and git.is_stashed(base))
+        return base.head is None and not (git is not None and git.is_stashed(base, text))
     if git is None:
         return False
     forward = place.worktree is not None and place.worktree.is_main
-    return git.removed_by_hand(base, forward=forward) and not git.is_left_out(base.path)
+    return git.removed_by_hand(base, text, forward=forward) and not git.is_left_out(base.path)
 
 
 def _is_deletion(site: Site, place: Place, txn: Txn, base: Base) -> bool:
@@ -144,17 +149,20 @@ def _still_gone(place: Place, txn: Txn, path: str, now_ns: int) -> Base | None:
     return base
 
 
-def _is_suspicious(place: Place, txn: Txn, gone: Sequence[Base], removed: int, stood: int | None) -> bool:
+def _is_suspicious(
+    place: Place, txn: Txn, gone: Sequence[Base], removed: int, stood: frozenset[str] | None
+) -> bool:
     """Whether so much went at once that a person is asked: so many files, of which `gone` were the last."""
-    held = count_tasks(txn, place) if stood is None else stood
+    # those that were deleted by a command meanwhile went because of that
+    held = len((standing(txn, place) if stood is None else stood) & set(txn.live()))
     emptied = removed >= held > 1
     many = len(gone) > HOLD_ABOVE and len(gone) > HOLD_SHARE * held
     return many or emptied or not place.root.is_dir()
 
 
-def count_tasks(view: View, place: Place) -> int:
-    """How many task files a place is known to have."""
-    return sum(base.task is not None for base in view.bases(place.key))
+def standing(view: View, place: Place) -> frozenset[str]:
+    """The tasks of which a place is known to have a file."""
+    return frozenset(base.task for base in view.bases(place.key) if base.task is not None)
 
 
 def _hold(site: Site, txn: Txn, place: Place, gone: Sequence[Base]) -> None:
@@ -168,11 +176,9 @@ def _hold(site: Site, txn: Txn, place: Place, gone: Sequence[Base]) -> None:
 def _put_back(txn: Txn, place: Place, gone: Sequence[Base]) -> None:
     """Have them written again; an editor may still hold what they have carried."""
     for base in gone:
-        carried = txn.carried(place.key, base.path)
         txn.drop_base(place.key, base.path)
-        for text in (*carried, base.text):
-            if text is not None:
-                txn.carry(place.key, base.path, text)
+        if base.text is not None:
+            txn.carry(place.key, base.path, base.text)
     txn.enqueue(REPLICAS, [base.task for base in gone if base.task])
 
 

@@ -64,7 +64,7 @@ class Engine:
     #: places that were made and given their files once
     _filled: set[tuple[Path, str]] = field(default_factory=set)
     #: how many task files a place had when the first of those that are missed was
-    _stood: dict[str, int] = field(default_factory=dict)
+    _stood: dict[str, frozenset[str]] = field(default_factory=dict)
     gates: Gates = field(init=False)
     _user: str | None = None
     _user_until: float = 0.0
@@ -137,12 +137,12 @@ class Engine:
         return deleted
 
     def _count_standing(self, place: Place, gone: Sequence[str]) -> None:
-        """Note how many files a place had, before any that follow make a loss look small."""
+        """Note which tasks a place had, before any that follow make a loss look small."""
         if not gone or place.key in self._stood:
             return
         with self.site.db.read() as view:
             if any(view.base(place.key, path) is not None for path in gone):
-                self._stood[place.key] = absence.count_tasks(view, place)
+                self._stood[place.key] = absence.standing(view, place)
 
     def is_gated(self, place: Place) -> bool:
         """Whether what is in a place has to wait."""

@@ -39,8 +39,10 @@ class Provenance:
     last_command_ns: int
     #: stage 0 while a command of several steps is under way
     staged: Mapping[str, str | None] | None = None
+    #: how many moves of HEAD are on record
+    position: int | None = None
     _moves: Sequence[Move] | None = None
-    _entries: Mapping[str, Written] = field(default_factory=dict)
+    _entries: dict[str, Written | None] = field(default_factory=dict)
     _trees: dict[str, Mapping[str, str]] = field(default_factory=dict)
     #: (path, blob) → what git writes there for it
     _texts: dict[tuple[str, str], bytes] = field(default_factory=dict)
@@ -68,7 +70,7 @@ class Provenance:
     def prepare(self, readings: Sequence[replicas.Reading], bases: Mapping[str, Base | None]) -> None:
         """Ask git at once for every text that these readings will be held against."""
         asked = [one.path for one in readings if one.path in self.tracked and bases.get(one.path)]
-        self._entries = self.history.written(self.worktree, asked)
+        self._ask_entries(asked)
         wanted = dict[str, str]()
         for reading in readings:
             for blob in self._candidates(reading.path, bases.get(reading.path)):
@@ -113,16 +115,23 @@ class Provenance:
         written = item.stamp[CTIME if path == item.path else MTIME]
         if path not in self.tracked or written > self.last_command_ns:
             return False
-        since = self._since(base.head if base else None)
+        since = self._since(base)
         if not since or not since[-1].by_hand or self.here is None:
             return True
         blob = self._tree(self.here).get(item.path)
         is_new = blob is not None and blob != (base.blob if base else None)
         return not (blob is not None and is_new and self._text(item.path, blob) == item.text)
 
-    def may_have_run_since(self, item: replicas.Reading) -> bool:
-        """Whether a command ended after the file was last written, and so may have written it."""
-        return item.stamp[CTIME] <= self.last_command_ns
+    def may_be_unstashed(self, item: replicas.Reading) -> bool:
+        """Whether a stash may have put a text there that git knows nothing else of."""
+        written = item.stamp[CTIME]
+        if written > self.last_command_ns:
+            return False
+        return self.history.last_stash_ns() >= written or any(
+            self.history.has_file(commit, item.path)
+            for _, commits in self.history.stashes()
+            for commit in commits
+        )
 
     def is_new(self, path: str) -> bool:
         """Whether HEAD has no file of that name."""
@@ -136,7 +145,7 @@ class Provenance:
         Else the one where this worktree's history parted from where it was, or from another worktree's
         that has the task; None without any.
         """
-        commit = self._last_by_git(base.head if base else None) or self.here
+        commit = self._last_by_git(base) or self.here
         if commit is None:
             return None
         for blob in self.history.versions(commit, path):
@@ -157,7 +166,7 @@ class Provenance:
 
     # -- what of it has to do with absence
 
-    def removed_by_hand(self, base: Base, *, forward: bool) -> bool:
+    def removed_by_hand(self, base: Base, text: bytes | None, *, forward: bool) -> bool:
         """Whether somebody removed a file here, rather than git going elsewhere.
 
         * HEAD has it: from the worktree.
@@ -172,25 +181,27 @@ class Provenance:
             return True
         went = self._left_with(base)
         if went is None:
-            return (base.head is None or base.path in self.tracked) and not self.is_stashed(base)
+            return (base.head is None or base.path in self.tracked) and not self.is_stashed(base, text)
         before, move = went
         if move.by_hand:
             return not move.is_first
         return forward and move.is_forward and self.history.is_ancestor(before, move.commit)
 
-    def is_stashed(self, base: Base) -> bool:
-        """Whether a stash that was made after the file was last written has it."""
+    def is_stashed(self, base: Base, text: bytes | None) -> bool:
+        """Whether a stash that was made after the file was last written has it, or `text` by another name."""
         written = base.seen_ns // 10**9 if base.seen_ns is not None else 0
-        return any(
-            self.history.has_file(commit, base.path)
-            for when, commits in self.history.stashes()
-            if when >= written
-            for commit in commits
-        )
+        since = [commits for when, commits in self.history.stashes() if when >= written]
+        return any(self._holds(commit, base.path, text) for commits in since for commit in commits)
+
+    def _holds(self, commit: str, path: str, text: bytes | None) -> bool:
+        if self.history.has_file(commit, path):
+            return True
+        blobs = self._tree(commit).values()
+        return text is not None and any(self.history.is_blob(text, blob) for blob in blobs)
 
     def _left_with(self, base: Base) -> tuple[str, Move] | None:
         """The newest commit of the reflog that has a file, and the move by which HEAD went on from it."""
-        since = self._since(base.head)[-MOVES_LOOKED_AT:]
+        since = self._since(base)[-MOVES_LOOKED_AT:]
         before = [base.head if len(since) < MOVES_LOOKED_AT else None, *(move.commit for move in since)]
         for commit, move in reversed(list(zip(before, since, strict=False))):
             if commit is not None and self.history.has_file(commit, base.path):
@@ -213,25 +224,42 @@ class Provenance:
             return None
         if self.staged is not None:
             blob = self.staged.get(path)
-        else:
-            commit = self._last_by_git(base.head if base else None)
-            blob = None if commit is None else self._tree(commit).get(path)
-        same = base is not None and base.head is not None and blob == base.blob
-        return None if same else blob
+            return None if base is not None and base.head is not None and blob == base.blob else blob
+        return self._brought(path, base)
+
+    def _brought(self, path: str, base: Base | None) -> str | None:
+        """The blob that git's last moves of HEAD which changed the path, one after the other, brought."""
+        if base is None or base.head is None:
+            commit = self._last_by_git(base)
+            return None if commit is None else self._tree(commit).get(path)
+        since = self._since(base)
+        for first, last in reversed(_runs(since)):
+            before = self._blob_once(since[first - 1].commit, path) if first else base.blob
+            blob = self._tree(since[last].commit).get(path)
+            if before != blob:
+                return blob
+        return None
 
     def _rewritten(self, path: str, base: Base | None) -> str | None:
         """What git wrote after the base was taken, by its index."""
-        entry = self._entries.get(path)
-        if entry is None or base is None or base.seen_ns is None or path not in self.tracked:
+        if base is None or base.seen_ns is None or path not in self.tracked:
+            return None
+        if path not in self._entries:  # of a file that was moved away since
+            self._ask_entries([path])
+        entry = self._entries[path]
+        if entry is None:
             return None
         if entry.mtime_ns <= base.seen_ns:
             return None
         return None if self._committed_by_hand(path, entry.blob, base) else entry.blob
 
+    def _ask_entries(self, paths: Sequence[str]) -> None:
+        self._entries |= {**dict.fromkeys(paths), **self.history.written(self.worktree, paths)}
+
     def _committed_by_hand(self, path: str, blob: str, base: Base) -> bool:
         """Whether a commit made here since the base was taken has changed a path to a blob."""
         before = base.head
-        for move in self._since(base.head):
+        for move in self._since(base):
             changed = before is None or self._blob_once(before, path) != blob
             if move.by_hand and changed and self._tree(move.commit).get(path) == blob:
                 return True
@@ -245,17 +273,18 @@ class Provenance:
         except GitFailed:
             return None
 
-    def _last_by_git(self, since: str | None) -> str | None:
-        """Where git last brought HEAD by itself after it stood on a commit; None if it did not."""
-        if since is not None and since == self.here:
-            return None
-        moved = self._since(since)
-        if not self.moves and since is None:  # no reflog: what is checked out was put there by git
-            return self.here
-        return next((move.commit for move in reversed(moved) if not move.by_hand), None)
+    def _last_by_git(self, base: Base | None) -> str | None:
+        """Where git last brought HEAD by itself after a base was taken; None if it did not."""
+        if not self.moves and (base is None or base.head is None):
+            return self.here  # no reflog: what is checked out was put there by git
+        return next((move.commit for move in reversed(self._since(base)) if not move.by_hand), None)
 
-    def _since(self, commit: str | None) -> Sequence[Move]:
-        """The moves of HEAD after it last stood on a commit; all of them if it is not on record."""
+    def _since(self, base: Base | None) -> Sequence[Move]:
+        """The moves of HEAD after a base was taken; all of them if that is not on record."""
+        commit = None if base is None else base.head
+        made = self._made_since(base)
+        if made is not None:
+            return self.moves[len(self.moves) - made :]
         if commit is not None and commit == self.here:
             return ()
         for index in range(len(self.moves) - 1, -1, -1):
@@ -264,6 +293,14 @@ class Provenance:
         if commit is not None and self.here is not None:  # forgotten, or never kept: it was git
             return (*self.moves, Move(self.here, ""))
         return self.moves
+
+    def _made_since(self, base: Base | None) -> int | None:
+        """How many moves were made after a base was taken, if the reflog was only added to since."""
+        if base is None or base.head is None or base.moves is None or self.position is None:
+            return None
+        made = self.position - base.moves
+        known = 0 <= made < len(self.moves) and self.moves[len(self.moves) - made - 1].commit == base.head
+        return made if known else None
 
     def _tree(self, commit: str) -> Mapping[str, str]:
         if commit not in self._trees:
@@ -299,7 +336,21 @@ def look(site: Site, place: Place, *, always: bool = False) -> Provenance | None
     if not (tracked or always):
         return Provenance(history, tree, tracked, None, last)
     staged = history.staged(tree) if history.under_way(tree) else None
-    return Provenance(history, tree, tracked, history.head(tree), last, staged)
+    position = history.count_moves(tree)
+    return Provenance(history, tree, tracked, history.head(tree), last, staged, position)
+
+
+def _runs(moves: Sequence[Move]) -> list[tuple[int, int]]:
+    """The first and last index of each unbroken row of moves that were not by hand."""
+    found = list[tuple[int, int]]()
+    for index, move in enumerate(moves):
+        if move.by_hand:
+            continue
+        if found and found[-1][1] == index - 1:
+            found[-1] = (found[-1][0], index)
+        else:
+            found.append((index, index))
+    return found
 
 
 def _rank(base: Base) -> tuple[bool, str]:

@@ -66,6 +66,12 @@ class History(Protocol):
     def stashes(self) -> Sequence[tuple[int, tuple[str, ...]]]:
         """When each stash was made, in seconds, and the commits that have its files."""
 
+    def last_stash_ns(self) -> int:
+        """When a stash was made, popped or dropped last, or at the latest then; 0 if there never was one."""
+
+    def count_moves(self, worktree: Worktree) -> int | None:
+        """How many entries the reflog of its HEAD has, None where none can be counted."""
+
     def staged(self, worktree: Worktree) -> Mapping[str, str | None]:
         """The blob of every path in its index, None where it is unmerged."""
 

@@ -219,7 +219,7 @@ class Taker:
                 self._leave_deleted(head, item)
                 return
             head = self._lift_tombstone(head)
-            base = base or self._nearest_known(document, head)
+            base = base or self._nearest_known(document, head, None)
         if head is None:
             self._take_edit(None, base, case)
         elif known and base is None:
@@ -228,9 +228,14 @@ class Taker:
         elif is_older or (known and (gits or self._was_put_back(item))):
             self._let_stand(head, document, item)
         elif gits:
-            self._merge_news(head, base, case)
+            self._merge_news(head, self._nearest_known(document, head, base), case)
         else:
-            self._take_edit(head, base, case)
+            self._take_edit(head, base or self._brought_along(head, document), case)
+
+    def _brought_along(self, head: Task, document: Document) -> Document | None:
+        """What a file was made from that was given a name git does not know before anybody looked here."""
+        follows = self.git is not None and bool(self.git.tracked)
+        return self._nearest_known(document, head, None) if follows else None
 
     def _take_edit(self, head: Task | None, base: Document | None, case: _Case) -> None:
         origin = self._origin(head)
@@ -257,12 +262,13 @@ class Taker:
 
     def _was_put_back(self, item: replicas.Reading) -> bool:
         """Whether git may have put an untracked file back where it had taken it: `stash --all` does."""
-        return self.git is not None and not self.git.tracked and self.git.may_have_run_since(item)
+        return self.git is not None and not self.git.tracked and self.git.may_be_unstashed(item)
 
-    def _nearest_known(self, document: Document, head: Task) -> Document | None:
-        """What a file written anew after its task was deleted is held against."""
+    def _nearest_known(self, document: Document, head: Task, base: Document | None) -> Document | None:
+        """Of all that the task has ever said, and a base, what a text is most likely to be made from."""
         texts = (self.txn.text(hash) for hash in (*self.txn.versions(head.id), head.text))
         found = [one for text in texts if (one := _read_or_none(text)) is not None]
+        found += [] if base is None else [base]
         return found[nearest(document, found)] if found else None
 
     def _made_from(self, case: _Case) -> tuple[Document | None, bool]:
@@ -275,11 +281,17 @@ class Taker:
             return None, False
         hashes = [*self.txn.carried(self.place.key, case.item.path), former.text]
         texts = [self._authored(self.txn.text(hash)) for hash in hashes]
-        found = [one for text in texts if (one := _read_or_none(text)) is not None]
+        read_ones = [one for text in texts if (one := _read_or_none(text)) is not None]
+        found = [one for one in read_ones if self._is_of(case.id, one)]
         if not found:
             return None, False
         chosen = found[nearest(document, found)] if len(found) > 1 else found[0]
         return chosen, chosen is not found[-1] and chosen.text == document.text
+
+    def _is_of(self, id: str, document: Document) -> bool:
+        """Whether a text that a file has carried was this task's: another one's may have been there."""
+        written = document.values.get("id")
+        return written is None or written == id or id in self.txn.resolve(str(written))
 
     def _lift_tombstone(self, head: Task) -> Task:
         """A deleted task's document, edited or written anew by hand, restores it."""
@@ -408,7 +420,9 @@ class Taker:
         """The base with how the file and its worktree stand now."""
         tracked = self.git is not None and item.path in self.git.tracked
         head, blob = (self.git.here, self.git.blob_at(item.path)) if self.git and tracked else (None, None)
-        return replace(base, stamp=stamp_of(item), head=head, blob=blob, seen_ns=item.stamp[CTIME])
+        moves = self.git.position if self.git and tracked else None
+        seen = item.stamp[CTIME]
+        return replace(base, stamp=stamp_of(item), head=head, blob=blob, seen_ns=seen, moves=moves)
 
     # -- files that are no news, no tasks, or no good
 

@@ -263,6 +263,8 @@ def _move_base(txn: Txn, write: Write) -> None:
     if write.wanted is None:
         _carry_along(txn, write)
         txn.drop_base(write.place.key, write.path)
+        if write.expected is not None:
+            txn.carry(write.place.key, write.path, write.expected)
         return
     before, hash = txn.base(write.place.key, write.path), text_hash(write.wanted)
     if before is not None and before.text not in (None, hash):

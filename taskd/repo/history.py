@@ -73,6 +73,7 @@ class History:
         self._git = git
         #: the reflogs, by git dir, with what tells one state of theirs from the next
         self._moves: dict[Path, tuple[object, tuple[Move, ...]]] = {}
+        self._counts: dict[Path, tuple[object, int]] = {}
         self._prefix = "" if tasks_dir in {"", "."} else tasks_dir.rstrip("/") + "/"
 
     def head(self, worktree: Worktree) -> str | None:
@@ -99,6 +100,17 @@ class History:
         parents = entries[-1][0].split(" ")[1:] if entries else []
         return (*(Move(parent, "") for parent in parents[:1] if parent), *moves)
 
+    def count_moves(self, worktree: Worktree) -> int | None:
+        """How many entries the reflog of a worktree's HEAD has, None where it is kept in no file."""
+        log = worktree.git_dir / "logs/HEAD"
+        stamp = _stamp(log)
+        known = self._counts.get(worktree.git_dir)
+        if stamp is None:
+            return None
+        if known is None or known[0] != stamp:
+            known = self._counts[worktree.git_dir] = (stamp, log.read_bytes().count(b"\n"))
+        return known[1]
+
     def tree(self, commit: str) -> Mapping[str, str]:
         """The blob of every path below the tasks directory in a commit."""
         asked = ("ls-tree", "-r", "-z", "--full-tree", commit, "--", self._prefix or ".")
@@ -120,6 +132,12 @@ class History:
         listed = self._git.run(*asked, allow=(0, 128)).stdout.decode().splitlines()
         rows = (line.split(" ") for line in listed)
         return tuple((int(when), (stash, *parents[2:])) for when, stash, *parents in rows)
+
+    def last_stash_ns(self) -> int:
+        """When a stash was made, popped or dropped last, or at the latest then; 0 if there never was one."""
+        common = self._git.directory
+        signs = ("logs/refs", "logs/refs/stash", "reftable/tables.list")
+        return max(stamp[2] if (stamp := _stamp(common / sign)) else 0 for sign in signs)
 
     def staged(self, worktree: Worktree) -> Mapping[str, str | None]:
         """The blob of every path in a worktree's index; None for one that is not merged yet."""

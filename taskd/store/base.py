@@ -50,7 +50,8 @@ class Base:
     `text` is the hash of that document (its bytes are kept under it). `stamp` is the last look at
     the file, whatever it held; None forces a fresh look. `task` is None for a file that is no task.
     Where git tracks the file, `head` is the commit whose files stood in the worktree then and `blob` what
-    git had for the file. `seen_ns` is the ctime the file had, or when it was written.
+    git had for the file, `moves` how many entries the reflog of its HEAD had. `seen_ns` is the ctime the
+    file had, or when it was written.
     """
 
     worktree: str
@@ -61,6 +62,7 @@ class Base:
     head: str | None = None
     blob: str | None = None
     seen_ns: int | None = None
+    moves: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,10 +318,10 @@ class Txn(View, Protocol):
         """Forget what a replica has carried."""
 
     def drop_base(self, worktree: str, path: str) -> None:
-        """Forget one replica."""
+        """Forget one replica, but for what it has carried: an editor may hold that still."""
 
     def drop_bases(self, worktree: str) -> None:
-        """Forget every replica of a worktree."""
+        """Forget every replica of a worktree, and what they have carried."""
 
     def open_intent(self, intent: Intent) -> int:
         """Put an intent on record; its number."""

@@ -241,14 +241,14 @@ class MemoryTxn(MemoryView, Txn):
         self._table("carried").pop((worktree, path), None)
 
     def drop_base(self, worktree: str, path: str) -> None:
-        """Forget one replica."""
+        """Forget one replica, but for what it has carried."""
         self._table("bases").pop((worktree, path), None)
-        self.drop_carried(worktree, path)
 
     def drop_bases(self, worktree: str) -> None:
         """Forget every replica of a worktree."""
-        for base in self.bases(worktree):
-            self.drop_base(worktree, base.path)
+        for table in ("bases", "carried"):
+            for where in [key for key in self._table(table) if key[0] == worktree]:
+                self._table(table).pop(where)
 
     def open_intent(self, intent: Intent) -> int:
         """Put an intent on record."""

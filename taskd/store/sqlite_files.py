@@ -12,7 +12,7 @@ from typing import Final
 from taskd.errors import StoreDamaged, StoreFailed, TaskdError
 from taskd.store.values import unkeepable_number, unkeepable_text
 
-VERSION: Final = 1  # how many steps of `schema` this taskd knows
+VERSION: Final = 2  # how many steps of `schema` this taskd knows
 APPLICATION: Final = 0x7461736B  # "task": tells our file from another program's database
 SMALLEST: Final = 512  # bytes of the smallest page; no SQLite file that has anything in it is shorter
 OLDEST_SQLITE: Final = (3, 37, 0)  # STRICT tables

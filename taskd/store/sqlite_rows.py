@@ -78,10 +78,10 @@ def stamp_text(stamp: Stamp | None) -> str | None:
 
 
 def base_of(row: Row) -> Base:
-    """A base of (worktree, path, task, text, stamp, head, blob, seen_ns)."""
-    worktree, path, task, text, stamp, head, blob, seen = row
+    """A base of (worktree, path, task, text, stamp, head, blob, seen_ns, moves)."""
+    worktree, path, task, text, stamp, *git = row
     look = None if stamp is None else Stamp(*map(int, stamp.split(" ")))
-    return Base(worktree, path, task, text, look, head, blob, seen)
+    return Base(worktree, path, task, text, look, *git)
 
 
 def entry_row(entry: Entry) -> tuple[object, ...]:

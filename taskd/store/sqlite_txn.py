@@ -174,12 +174,11 @@ class SqliteTxn(SqliteView, Txn):
 
     def put_base(self, base: Base) -> None:
         """Set the base of one replica."""
-        row = (base.worktree, base.path, base.task, base.text, stamp_text(base.stamp), base.head)
-        columns = "worktree, path, task, text, stamp, head, blob, seen_ns"
-        holes = "?, ?, ?, ?, ?, ?, ?, ?"
-        self._run(
-            f"INSERT OR REPLACE INTO bases ({columns}) VALUES ({holes})", (*row, base.blob, base.seen_ns)
-        )
+        row = (base.worktree, base.path, base.task, base.text, stamp_text(base.stamp))
+        git = (base.head, base.blob, base.seen_ns, base.moves)
+        columns = "worktree, path, task, text, stamp, head, blob, seen_ns, moves"
+        holes = ", ".join("?" * 9)
+        self._run(f"INSERT OR REPLACE INTO bases ({columns}) VALUES ({holes})", (*row, *git))
 
     def carry(self, worktree: str, path: str, text: str) -> None:
         """Note down what a replica carries."""
@@ -192,9 +191,8 @@ class SqliteTxn(SqliteView, Txn):
         self._run("DELETE FROM carried WHERE worktree = ? AND path = ?", (worktree, path))
 
     def drop_base(self, worktree: str, path: str) -> None:
-        """Forget one replica."""
-        for table in ("bases", "carried"):
-            self._run(f"DELETE FROM {table} WHERE worktree = ? AND path = ?", (worktree, path))
+        """Forget one replica, but for what it has carried."""
+        self._run("DELETE FROM bases WHERE worktree = ? AND path = ?", (worktree, path))
 
     def drop_bases(self, worktree: str) -> None:
         """Forget every replica of a worktree."""

@@ -26,7 +26,7 @@ from taskd.store.values import demand_sort, problem_place
 
 _TASKS: Final = f"SELECT {SELECTED} FROM tasks t LEFT JOIN claims c ON c.task = t.id"
 _AMONG: Final = "IN (SELECT value FROM json_each(?))"
-_BASES: Final = "SELECT worktree, path, task, text, stamp, head, blob, seen_ns FROM bases"
+_BASES: Final = "SELECT worktree, path, task, text, stamp, head, blob, seen_ns, moves FROM bases"
 _ENTRIES: Final = (
     "SELECT task, field, old, new, at, actor, session, worktree, cause, revision, seq FROM journal"
 )

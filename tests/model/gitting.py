@@ -61,6 +61,7 @@ def git_stash(world: World, draw: Draw) -> None:
     tree, deep = draw.of(list(world.hands.paths)), draw.chance(20)
     if world.hands.under_way(tree) is None:
         world.git(tree, world.hands.stash(tree, deep=deep), f"stash {'-a' if deep else ''}")
+        world.oracle.stash(tree)
 
 
 def git_pop(world: World, draw: Draw) -> None:

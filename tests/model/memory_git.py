@@ -68,6 +68,7 @@ class Graph:
     branches: dict[str, str] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
     stashes: list[Stash] = field(default_factory=list)
+    stashed_ns: int = 0
 
     def keep(self, text: bytes) -> str:
         """Keep a text; its blob."""
@@ -146,6 +147,14 @@ class MemoryHistory:
     def stashes(self) -> tuple[tuple[int, tuple[str, ...]], ...]:
         """The stashes, newest first."""
         return tuple((stash.when, stash.commits) for stash in reversed(self.graph.stashes))
+
+    def last_stash_ns(self) -> int:
+        """When one was made or popped last."""
+        return self.graph.stashed_ns
+
+    def count_moves(self, worktree: Worktree) -> int:
+        """The length of the reflog."""
+        return len(self.checkouts[worktree.git_dir].reflog)
 
     def left_out(self, _worktree: Worktree) -> frozenset[str]:
         """Nothing: no checkout is sparse."""

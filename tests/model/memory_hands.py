@@ -11,6 +11,7 @@ from taskd.repo.git import Git, Result
 from taskd.repo.history import Move
 from taskd.repo.worktrees import REFUSED
 from tests.laws.lines import merge_lines
+from tests.model.hands import now_stamped
 from tests.model.memory_git import Checkout, Stash, Tree
 from tests.model.memory_trees import MemoryTrees
 
@@ -235,6 +236,7 @@ class MemoryHands(MemoryTrees):
         commits = [self.graph.commit(kept, self.commit_of(here))]
         commits += [self.graph.commit(untracked)] if untracked else []
         self.graph.stashes.append(Stash(changes, untracked, int(time.time()), tuple(commits)))
+        self.graph.stashed_ns = now_stamped()
         for path in untracked:
             self.write(here, path, None)
         self.go(here, head, force=True)
@@ -260,6 +262,7 @@ class MemoryHands(MemoryTrees):
                 here.index[path], here.times[path] = before, 0  # pop leaves what it brings unstaged
         if not here.stages:
             self.graph.stashes.pop()
+            self.graph.stashed_ns = now_stamped()
         self.locked(here)
         return not here.stages
 

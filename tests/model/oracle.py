@@ -65,8 +65,10 @@ class Oracle:
     ) -> Utterance:
         """Note a value typed into a slot over the values that its author saw there."""
         shown = set(over)
-        known = self._about(task, slot)
-        met = [u for u in known if u.value in shown and (u.state != TYPED or u.at.where == at.where)]
+        known = [u for u in self._about(task, slot) if u.value in shown]
+        met = [u for u in known if (u.state != TYPED and not u.doubted) or u.at.where == at.where]
+        # whether these had been heard by then, and so stood there, nobody knows
+        self._maybe_over |= {u.number for u in known if u.doubted}
         seen = frozenset(number for u in met for number in (u.number, *u.seen))
         said = Utterance(len(self.utterances), task, slot, value, at, seen, frozenset(shown), unique)
         self.utterances.append(said)
@@ -81,6 +83,22 @@ class Oracle:
     def unsay(self, said: Utterance) -> None:
         """What was typed is what stood there when taskd last looked: it may count as nothing at all."""
         self._guess(said)
+
+    def commit(self, task: str, slot: str, value: str) -> None:
+        """What was typed stands in a commit that its author made: there it may be found later."""
+        for said in self._about(task, slot):
+            said.committed = said.committed or said.value == value
+
+    def pass_by(self, task: str, where: str) -> None:
+        """What was typed there may count as nothing at all."""
+        for said in self.utterances:
+            if (said.task, said.at.where, said.state) == (task, where, TYPED):
+                self._guess(said)
+
+    def stash(self, where: str) -> None:
+        """A status that was typed there may come to be read anywhere."""
+        for request in self.requests:
+            request.stashed = request.stashed or request.at.where == where
 
     def command(self, said: Utterance) -> None:
         """What a command said is heard at once."""
@@ -168,7 +186,7 @@ class Oracle:
             self._guess(said)
 
     def _hear(self, said: Utterance) -> None:
-        said.since = said.since or self.looks
+        said.since = self.looks if said.doubted else said.since or self.looks
         said.state, said.doubted, said.last = HEARD, False, self.looks
         for number in said.seen:
             self._over.setdefault(number, self.looks)
@@ -231,7 +249,7 @@ class Oracle:
             breaks("I2", f"{row.task}: {row.field} {row.file} of {row.worktree} clashes, and is superseded")
 
     def _may_enter(self, said: Utterance) -> bool:
-        if said.state == TYPED:
+        if said.state == TYPED and not said.committed:
             return False
         over = self._over.get(said.number)
         # It was heard of only after its successor: without git's history nobody could tell.

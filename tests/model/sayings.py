@@ -57,6 +57,8 @@ class Utterance:
     last: int = 0
     #: taskd died at that look, so it may have to be heard again
     doubted: bool = False
+    #: it stands in a commit that was made by hand
+    committed: bool = False
 
 
 @dataclass
@@ -67,6 +69,8 @@ class Request:
     status: str
     at: At
     state: str = TYPED
+    #: what was typed there has been put away, and may be read elsewhere
+    stashed: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,7 @@ def breaks(law: str, what: str) -> NoReturn:
 def is_asked(step: Step, asked: list[Request]) -> bool:
     """Whether a request explains a step; the one that ends a request's way uses it up."""
     for request in asked:
-        if (request.task, request.at.where) == (step.task, step.worktree):
+        if request.task == step.task and (request.stashed or request.at.where == step.worktree):
             if request.status == step.new:
                 asked.remove(request)
                 return True

@@ -9,7 +9,7 @@ from typing import Final
 
 from taskd import wire
 from taskd.engine.engine import Engine
-from taskd.engine.site import SHARED, WORKSPACE, Place, main_first
+from taskd.engine.site import SHARED, TRACKED, WORKSPACE, Place, main_first
 from taskd.errors import StoreFailed
 from taskd.repo import crash
 from tests.engine.bench import Database, Times
@@ -117,8 +117,15 @@ class World(Places):
     def commit(self, tree: str, *, amend: bool) -> None:
         """Commit by hand, which makes what git had put there its author's own word, or may make it."""
         self.git(tree, self.hands.commit(tree, amend=amend), "commit", foreign=False)
-        for path in self.hands.committed(tree) & self.readable(tree).keys():
-            said = self.readable(tree)[path]
+        files, committed = self.readable(tree), self.hands.committed(tree)
+        if self.layout == TRACKED:
+            for place, path in self.saved:
+                if place == tree and path in files and path not in committed:
+                    self.oracle.pass_by(files[path].id, tree)  # as if git had put back what HEAD has
+        for path in committed & files.keys():
+            said = files[path]
+            for slot, typed in said.slots.items():
+                self.oracle.commit(said.id, slot, typed)
             head = self.oracle.heads.get(said.id)
             for slot in {*said.slots, *head.slots} if head else ():
                 value, stands = said.at(slot), head.at(slot) if head else None
@@ -320,18 +327,25 @@ class World(Places):
         """Have taskd work, and somebody act when it passes a numbered step."""
         self.listen()
         self.note(f"work, and at {point} {passing}:")
-        with acting_at(point, passing, act):
+        with acting_at(point, passing, act, self.remember):
             self.work()
         self.note("(end of work)")
         self.oracle.judge(self._found(), rested=False)
 
 
 @contextmanager
-def acting_at(point: str, passing: int, act: Callable[[], None]) -> Iterator[None]:
-    """The block, in which something happens once when a numbered step is passed that often."""
+def acting_at(
+    point: str, passing: int, act: Callable[[], None], written: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """The block, in which something happens once when a numbered step is passed that often.
+
+    `written` is called whenever a replica was written.
+    """
     left, before = [passing], crash.point
 
     def pass_by(step: str) -> None:
+        if step == "replica.written":
+            written()
         left[0] -= step == point
         if step == point and left[0] == 0:
             act()

@@ -150,7 +150,7 @@ class RecordContract:
     def test_base_comes_back(self, database: TaskDatabase, stamp: Stamp | None) -> None:
         """S-36: what a replica said comes back, with kernel numbers of any size."""
         bases = [
-            Base("w", "a.md", "a", "t" * 40, stamp, "c" * 40, "b" * 40, 2**62),
+            Base("w", "a.md", "a", "t" * 40, stamp, "c" * 40, "b" * 40, 2**62, 7),
             Base("w", "ü/n.md", None, None, stamp),
         ]
         with database.write() as txn:
@@ -174,7 +174,7 @@ class RecordContract:
         assert (before, left) == (["2", "3", "1"], ([], ["4"]))
 
     def test_worktree_that_is_dropped_carries_nothing(self, database: TaskDatabase) -> None:
-        """With a base, and with a worktree, goes what its replicas have carried."""
+        """What a replica has carried outlives it, but not its worktree: an editor may hold it still."""
         with database.write() as txn:
             for path in ("a.md", "b.md"):
                 txn.put_base(Base("w", path, None, None, None))
@@ -184,7 +184,7 @@ class RecordContract:
             txn.drop_worktree("w")
 
         with database.read() as view:
-            assert (left, view.carried("w", "b.md")) == (([], ["1"]), [])
+            assert (left, view.carried("w", "b.md")) == ((["1"], ["1"]), [])
 
     def test_bases_are_listed_sorted(self, database: TaskDatabase) -> None:
         """By worktree sorted by path, by task sorted by both; a base put again takes the place."""

@@ -18,6 +18,12 @@ def _first(db: Database) -> None:
     db.executescript(_FIRST.read_text(encoding="utf-8"))
 
 
+@STEPS(name="moves")
+def _moves(db: Database) -> None:
+    """How long a reflog was when a file was looked at; not known of the files that are there already."""
+    db.conn.execute("ALTER TABLE bases ADD COLUMN moves INTEGER")
+
+
 def upgrade(conn: sqlite3.Connection) -> None:
     """Take every step not taken yet, inside the caller's transaction.
 
