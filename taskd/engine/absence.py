@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from taskd.core.document import read
+from taskd.core.texts import text_hash
 from taskd.engine import provenance
 from taskd.engine.accept import Origin, accept
 from taskd.engine.provenance import Provenance
 from taskd.engine.site import BRANCH, REPLICAS, SHARED, WORKSPACE, Place, Site
+from taskd.errors import DocumentError, NotYet
 from taskd.repo import replicas
 from taskd.store.base import Base, Hold, Txn, View
 
@@ -88,28 +91,39 @@ def decide_absence(
         if place.key == WORKSPACE:
             _put_back(txn, place, gone)
             return []
-        removed = [base for base in gone if _is_removed(site, place, txn, base, git)]
+        removed = [base for base in gone if _is_removed(site, place, base, git)]
         _let_go(site, txn, place, [base for base in gone if base not in removed])
         last = [base for base in removed if _is_deletion(site, place, txn, base)]
         suspicious = _is_suspicious(place, txn, last, len(removed), stood)
         for base in removed:
             if base not in last:
-                txn.drop_base(place.key, base.path)
+                _forget(txn, place, base)
         if last and suspicious:
             _hold(site, txn, place, last)
             return []
         return [_delete(txn, place, base) for base in last]
 
 
-def _is_removed(site: Site, place: Place, txn: Txn, base: Base, git: Provenance | None) -> bool:
+def _is_removed(site: Site, place: Place, base: Base, git: Provenance | None) -> bool:
     """Whether it was a person who took the file away."""
-    text = None if base.text is None else txn.text(base.text)
+
+    def is_it(text: bytes) -> bool:
+        return text_hash(text) == base.text or _written_id(text) == base.task
+
     if site.rules.layout == SHARED:
-        return base.head is None and not (git is not None and git.is_stashed(base, text))
+        return base.head is None and not (git is not None and git.is_stashed(base, is_it))
     if git is None:
         return False
     forward = place.worktree is not None and place.worktree.is_main
-    return git.removed_by_hand(base, text, forward=forward) and not git.is_left_out(base.path)
+    return git.removed_by_hand(base, is_it, forward=forward) and not git.is_left_out(base.path)
+
+
+def _written_id(text: bytes) -> object:
+    try:
+        found = read(text)
+    except (DocumentError, NotYet):
+        return None
+    return None if found is None else found.values.get("id")
 
 
 def _is_deletion(site: Site, place: Place, txn: Txn, base: Base) -> bool:
@@ -126,7 +140,7 @@ def _is_deletion(site: Site, place: Place, txn: Txn, base: Base) -> bool:
 def _let_go(site: Site, txn: Txn, place: Place, gone: Sequence[Base]) -> None:
     """What git took away is not here any more; where live files belong they are put back."""
     for base in gone:
-        txn.drop_base(place.key, base.path)
+        _forget(txn, place, base)
         txn.put_problems(place.key, base.path, [])
     if site.rules.layout == SHARED:
         txn.enqueue(REPLICAS, [base.task for base in gone if base.task])
@@ -174,19 +188,24 @@ def _hold(site: Site, txn: Txn, place: Place, gone: Sequence[Base]) -> None:
 
 
 def _put_back(txn: Txn, place: Place, gone: Sequence[Base]) -> None:
-    """Have them written again; an editor may still hold what they have carried."""
+    """Have them written again."""
     for base in gone:
-        txn.drop_base(place.key, base.path)
-        if base.text is not None:
-            txn.carry(place.key, base.path, base.text)
+        _forget(txn, place, base)
     txn.enqueue(REPLICAS, [base.task for base in gone if base.task])
+
+
+def _forget(txn: Txn, place: Place, base: Base) -> None:
+    """The file is not there any more; an editor may still hold what it said."""
+    txn.drop_base(place.key, base.path)
+    if base.text is not None:
+        txn.carry(place.key, base.path, base.text)
 
 
 def _delete(txn: Txn, place: Place, base: Base) -> str:
     task = txn.task(base.task or "")
     assert task is not None  # noqa: S101 - `_still_gone` has just seen it
     now = txn.now()
-    txn.drop_base(place.key, base.path)
+    _forget(txn, place, base)
     txn.put_problems(place.key, base.path, [])
     origin = Origin(place.key, place.key, place.key, "file removed")
     accept(txn, task, (replace(task, deleted_at=now, claim=None),), origin, now)

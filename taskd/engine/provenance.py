@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from taskd.core.texts import text_hash
 from taskd.engine.site import History, Place, Site
@@ -85,17 +85,29 @@ class Provenance:
         """Whether git waits for somebody to merge the path."""
         return self.staged is not None and path in self.staged and self.staged[path] is None
 
-    def by_git(self, path: str, text: bytes, base: Base | None) -> bytes | None:
+    def by_git(self, path: str, item: replicas.Reading, base: Base | None) -> bytes | None:
         """What git last wrote at a path since the base was taken; None if it wrote nothing.
 
         That its index has another entry than then tells of a write that moved no HEAD; but where the file
-        still says just that, it may have been typed and staged.
+        is still the one in that entry, it may have been typed and staged.
         """
         moved, rewritten = self._blob_by_git(path, base), self._rewritten(path, base)
         if moved is not None:
             return self._text(path, moved)
         found = None if rewritten is None else self._text(path, rewritten)
-        return None if found == text else found
+        entry = self._entries.get(path)
+        staged = entry is not None and entry.mtime_ns == item.stamp[MTIME] and found == item.text
+        return None if staged else found
+
+    def since_then(self, heard: Base, base: Base | None) -> Base:
+        """The base of a text that git brought, where hands may have committed since it did."""
+        made = self._since(base)
+        after = next((n for n, move in enumerate(reversed(made)) if not move.by_hand), 0)
+        if self.staged is not None or after == 0:
+            return heard
+        commit = made[-1 - after].commit
+        moves = None if self.position is None else self.position - after
+        return replace(heard, head=commit, blob=self._blob_once(commit, heard.path), moves=moves)
 
     def blob_at(self, path: str) -> str | None:
         """What git has for a path now."""
@@ -121,6 +133,17 @@ class Provenance:
         blob = self._tree(self.here).get(item.path)
         is_new = blob is not None and blob != (base.blob if base else None)
         return not (blob is not None and is_new and self._text(item.path, blob) == item.text)
+
+    def put_back(self, base: Base | None) -> bytes | None:
+        """What git had at a path when the base was taken, if a stash or reset may have put it back since."""
+        if base is None or base.blob is None or not any(move.is_reset for move in self._since(base)):
+            return None
+        return self._text(base.path, base.blob)
+
+    def edited(self, path: str, base: Base | None) -> bytes | None:
+        """What git has for a path by now, and had not when the base was taken: an edit is made over that."""
+        blob = self.blob_at(path)
+        return None if blob is None or (base is not None and blob == base.blob) else self._text(path, blob)
 
     def may_be_unstashed(self, item: replicas.Reading) -> bool:
         """Whether a stash may have put a text there that git knows nothing else of."""
@@ -166,7 +189,7 @@ class Provenance:
 
     # -- what of it has to do with absence
 
-    def removed_by_hand(self, base: Base, text: bytes | None, *, forward: bool) -> bool:
+    def removed_by_hand(self, base: Base, is_it: Callable[[bytes], bool], *, forward: bool) -> bool:
         """Whether somebody removed a file here, rather than git going elsewhere.
 
         * HEAD has it: from the worktree.
@@ -181,23 +204,22 @@ class Provenance:
             return True
         went = self._left_with(base)
         if went is None:
-            return (base.head is None or base.path in self.tracked) and not self.is_stashed(base, text)
+            return (base.head is None or base.path in self.tracked) and not self.is_stashed(base, is_it)
         before, move = went
         if move.by_hand:
             return not move.is_first
         return forward and move.is_forward and self.history.is_ancestor(before, move.commit)
 
-    def is_stashed(self, base: Base, text: bytes | None) -> bool:
-        """Whether a stash that was made after the file was last written has it, or `text` by another name."""
+    def is_stashed(self, base: Base, is_it: Callable[[bytes], bool]) -> bool:
+        """Whether a stash that was made after the file was last written has it, by whatever name."""
         written = base.seen_ns // 10**9 if base.seen_ns is not None else 0
         since = [commits for when, commits in self.history.stashes() if when >= written]
-        return any(self._holds(commit, base.path, text) for commits in since for commit in commits)
+        return any(self._holds(commit, base.path, is_it) for commits in since for commit in commits)
 
-    def _holds(self, commit: str, path: str, text: bytes | None) -> bool:
+    def _holds(self, commit: str, path: str, is_it: Callable[[bytes], bool]) -> bool:
         if self.history.has_file(commit, path):
             return True
-        blobs = self._tree(commit).values()
-        return text is not None and any(self.history.is_blob(text, blob) for blob in blobs)
+        return any(map(is_it, self.history.texts(self.worktree, self._tree(commit)).values()))
 
     def _left_with(self, base: Base) -> tuple[str, Move] | None:
         """The newest commit of the reflog that has a file, and the move by which HEAD went on from it."""

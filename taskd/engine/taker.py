@@ -7,17 +7,18 @@ from dataclasses import dataclass, field, replace
 
 from taskd.core.change import plain
 from taskd.core.document import Document, read
-from taskd.core.news import nearest, silenced
+from taskd.core.news import silenced
 from taskd.core.reconcile import Context, Head, Plan, reconcile
-from taskd.core.render import authored_text, replica_text
+from taskd.core.render import replica_text
 from taskd.core.task import Task
 from taskd.core.texts import text_hash
 from taskd.engine import moot
 from taskd.engine.accept import Origin, accept
+from taskd.engine.ancestry import Ancestry, read_or_none
 from taskd.engine.identity import Finder
 from taskd.engine.listing import Listing
-from taskd.engine.provenance import CTIME, Provenance
-from taskd.engine.site import BRANCH, MIRROR, REPLICAS, WORKSPACE, Place, Site
+from taskd.engine.provenance import CTIME, MTIME, Provenance
+from taskd.engine.site import MIRROR, REPLICAS, WORKSPACE, Place, Site
 from taskd.errors import DocumentError, NotYet, TaskdError
 from taskd.repo import crash, replicas
 from taskd.store.base import Base, Conflict, Problem, Stamp, Txn
@@ -70,11 +71,13 @@ class Taker:
     git: Provenance | None = None
     finder: Finder = field(init=False)
     listing: Listing = field(init=False)
+    ancestry: Ancestry = field(init=False)
 
     def __post_init__(self) -> None:
         """Make what the parts work with."""
         self.finder = Finder(self.site, self.place, self.txn, self.now_ns, self.gone)
         self.listing = Listing(self.site, self.place, self.txn)
+        self.ancestry = Ancestry(self.place, self.txn, self.git)
 
     def take(self, item: replicas.Reading | replicas.Trouble) -> None:
         """Take one reading in; a fault with one file never stops the others."""
@@ -100,22 +103,19 @@ class Taker:
     def _take_reading(self, item: replicas.Reading) -> None:
         if self.git is not None and self.git.is_unmerged(item.path):
             self.report.unmerged.append(item.path)
-            read(self._authored(item.text))  # with git's markers in it, it is listed
+            read(self.ancestry.authored(item.text))  # with git's markers in it, it is listed
             return
         base = self._hear_git(self.txn.base(self.place.key, item.path), item)
         if base is not None and base.text == text_hash(item.text):
             self._look_over(base, item)
             return
-        document = read(self._authored(item.text))
+        document = read(self.ancestry.authored(item.text))
         if document is None:
             self._no_task(base, item)
             return
         id = self.finder.find_id(document, base, item)
         former = self.finder.find_former(id, document, base, item, by_hand=True)
         self._settle(_Case(id, document, self._hear_moved(id, former, item), item))
-
-    def _authored(self, text: bytes) -> bytes:
-        return authored_text(text) if self.place.key == WORKSPACE else text
 
     # -- what git brought
 
@@ -124,7 +124,7 @@ class Taker:
 
         What the file says beyond that is an edit. A text of git's that is no valid document is passed by.
         """
-        text = None if self.git is None else self.git.by_git(item.path, item.text, base)
+        text = None if self.git is None else self.git.by_git(item.path, item, base)
         if text is None or (base is not None and base.text == text_hash(text)):
             return base
         brought = replace(item, text=text)
@@ -140,8 +140,8 @@ class Taker:
             return base
         self._settle_brought(_Case(id, document, former, brought))
         heard = self.txn.base(self.place.key, item.path)
-        if heard is not None and text != item.text:
-            heard = replace(heard, stamp=None)
+        if heard is not None and text != item.text and self.git is not None:
+            heard = replace(self.git.since_then(heard, base), stamp=None)
             self.txn.put_base(heard)
         return heard
 
@@ -149,8 +149,8 @@ class Taker:
         """Of a file that was moved by hand: what git had written at its old path before."""
         if self.git is None or former is None or former.path == item.path:
             return former
-        text = self.git.by_git(former.path, item.text, former)
-        document = None if text is None else _read_or_none(text)
+        text = self.git.by_git(former.path, item, former)
+        document = None if text is None else read_or_none(text)
         if text is None or document is None or former.text == text_hash(text):
             return former
         self._settle_brought(_Case(id, document, former, replace(item, text=text)))
@@ -170,19 +170,12 @@ class Taker:
             self._end_conflicts(head, case)
             self.listing.taken(item.path, id, document)
         else:
-            self._merge_news(head, self._ancestor(id, case.former, item), case)
-
-    def _ancestor(self, id: str, former: Base | None, item: replicas.Reading) -> Document | None:
-        others = [b for b in self.txn.bases_of(id) if b.worktree not in (self.place.key, WORKSPACE, BRANCH)]
-        assert self.git is not None  # noqa: S101 - only what git brought has an ancestor there
-        text = self.git.ancestor(item.path, former, lambda hash: self.txn.known(id, hash), others)
-        return None if text is None else _read_or_none(text)
+            self._merge_news(head, self.ancestry.of_news(id, case.former, item.path), case)
 
     def _merge_news(self, head: Task, base: Document | None, case: _Case) -> None:
         """Merge a document that nobody typed here: only what no known version has said speaks."""
         against = base or read(self._head(head).text)
-        versions = (self.txn.text(hash) for hash in self.txn.versions(head.id))
-        known = [found for text in versions if (found := _read_or_none(text)) is not None]
+        known = self.ancestry.versions(head.id)
         news, silent = (None, ()) if against is None else silenced(case.document, against, known, head.id)
         origin, over = self._git_origin(), base if news is not None else None
         plan = self._plan(over, news or case.document, head, head.id, origin, brought=True)
@@ -213,13 +206,13 @@ class Taker:
         id, document, item = case.id, case.document, case.item
         head, known = self.txn.task(id), self.txn.known(id, text_hash(document.text))
         gits = self._may_be_gits(case)
-        base, is_older = self._made_from(case)
+        base, is_older = self.ancestry.of_edit(id, document, case.former, item.path)
         if head is not None and head.deleted_at is not None:
             if gits or known:
                 self._leave_deleted(head, item)
                 return
             head = self._lift_tombstone(head)
-            base = base or self._nearest_known(document, head, None)
+            base = self.ancestry.nearest_known(document, head, base)
         if head is None:
             self._take_edit(None, base, case)
         elif known and base is None:
@@ -228,20 +221,22 @@ class Taker:
         elif is_older or (known and (gits or self._was_put_back(item))):
             self._let_stand(head, document, item)
         elif gits:
-            self._merge_news(head, self._nearest_known(document, head, base), case)
+            self._merge_news(head, self.ancestry.nearest_known(document, head, base), case)
         else:
-            self._take_edit(head, base or self._brought_along(head, document), case)
-
-    def _brought_along(self, head: Task, document: Document) -> Document | None:
-        """What a file was made from that was given a name git does not know before anybody looked here."""
-        follows = self.git is not None and bool(self.git.tracked)
-        return self._nearest_known(document, head, None) if follows else None
+            self._take_edit(head, base or self.ancestry.of_first_sight(head, document), case)
 
     def _take_edit(self, head: Task | None, base: Document | None, case: _Case) -> None:
         origin = self._origin(head)
         plan = self._plan(base, case.document, head, case.id, origin)
         self._put_in(head, plan, case, origin, by_hand=True)
+        self._pass_by(case)
         self.listing.taken(case.item.path, case.id, case.document, plan.refusals)
+
+    def _pass_by(self, case: _Case) -> None:
+        """What was committed on the way to an edit, and never looked at, is none of git's news later."""
+        text = self.ancestry.passed_by(case.id, case.former, case.item.path)
+        if text is not None:
+            self.txn.hear(case.id, self.txn.keep(text))
 
     def _let_stand(self, head: Task, document: Document, item: replicas.Reading) -> None:
         """An older state that nobody typed says nothing: from an editor that had it open, or from git."""
@@ -263,35 +258,6 @@ class Taker:
     def _was_put_back(self, item: replicas.Reading) -> bool:
         """Whether git may have put an untracked file back where it had taken it: `stash --all` does."""
         return self.git is not None and not self.git.tracked and self.git.may_be_unstashed(item)
-
-    def _nearest_known(self, document: Document, head: Task, base: Document | None) -> Document | None:
-        """Of all that the task has ever said, and a base, what a text is most likely to be made from."""
-        texts = (self.txn.text(hash) for hash in (*self.txn.versions(head.id), head.text))
-        found = [one for text in texts if (one := _read_or_none(text)) is not None]
-        found += [] if base is None else [base]
-        return found[nearest(document, found)] if found else None
-
-    def _made_from(self, case: _Case) -> tuple[Document | None, bool]:
-        """The text an edit was made from, and whether it is that very text and an older one.
-
-        An editor may still hold any text that the replica has carried since it was last saved by hand.
-        """
-        document, former = case.document, case.former
-        if former is None or former.text is None:
-            return None, False
-        hashes = [*self.txn.carried(self.place.key, case.item.path), former.text]
-        texts = [self._authored(self.txn.text(hash)) for hash in hashes]
-        read_ones = [one for text in texts if (one := _read_or_none(text)) is not None]
-        found = [one for one in read_ones if self._is_of(case.id, one)]
-        if not found:
-            return None, False
-        chosen = found[nearest(document, found)] if len(found) > 1 else found[0]
-        return chosen, chosen is not found[-1] and chosen.text == document.text
-
-    def _is_of(self, id: str, document: Document) -> bool:
-        """Whether a text that a file has carried was this task's: another one's may have been there."""
-        written = document.values.get("id")
-        return written is None or written == id or id in self.txn.resolve(str(written))
 
     def _lift_tombstone(self, head: Task) -> Task:
         """A deleted task's document, edited or written anew by hand, restores it."""
@@ -376,7 +342,7 @@ class Taker:
         """End the conflicts that the file's coming to say what the index says has settled."""
         if self.git is not None and case.item.path in self.git.tracked:
             before = self.txn.text(case.former.text) if by_hand and case.former and case.former.text else None
-            over = None if before is None else _read_or_none(before)
+            over = None if before is None else read_or_none(before)
             moot.end_conflicts(self.txn, self.git, head, moot.Saying(case.item.path, case.document, over))
 
     def _text_of(self, head: Task | None, plan: Plan) -> str:
@@ -428,6 +394,9 @@ class Taker:
 
     def _look_over(self, base: Base, item: replicas.Reading) -> None:
         """The file says what it said: only its age is noted, and that it is in order again."""
+        saved = base.stamp is not None and base.stamp.mtime_ns != item.stamp[MTIME]
+        if saved and not (self.git is not None and self.git.may_be_gits(item, base)):
+            self.txn.drop_carried(self.place.key, item.path)  # whoever saved it had this open
         now = self._stood(base, item)
         if now != base:
             self.txn.put_base(now)
@@ -482,10 +451,3 @@ def _as_it_stood(task: Task, head: Task) -> Task:
         completed=head.completed,
         claim=head.claim,
     )
-
-
-def _read_or_none(text: bytes) -> Document | None:
-    try:
-        return read(text)
-    except DocumentError:
-        return None

@@ -60,6 +60,11 @@ class Move:
         return bool(self.what) and not self.what.startswith(SWITCHING)
 
     @property
+    def is_reset(self) -> bool:
+        """Whether files may have been put back that had been changed: a stash leaves this message, too."""
+        return self.what.startswith("reset: ")
+
+    @property
     def is_first(self) -> bool:
         """Whether it began a branch: `switch --orphan` leaves no entry of its own."""
         return self.what.startswith("commit (initial): ")

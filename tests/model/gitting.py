@@ -68,7 +68,10 @@ def git_pop(world: World, draw: Draw) -> None:
     """Take them out again, maybe somewhere else."""
     tree = draw.of(list(world.hands.paths))
     if world.hands.under_way(tree) is None:
+        before = world.readable(tree)
         world.git(tree, world.hands.pop(tree), "stash pop")
+        if world.layout != SHARED:  # a removal that was put away is taken out by who pops it
+            world.removed |= {before[path].id for path in before.keys() - world.readable(tree).keys()}
         if world.layout == SHARED:  # of a worktree that was emptied it may bring only some files back
             missing = {path for place, path in world.fresh if place == tree} - set(world.paths(tree))
             said = [read(world.fresh[tree, path]) for path in missing]

@@ -83,17 +83,20 @@ class Oracle:
     def unsay(self, said: Utterance) -> None:
         """What was typed is what stood there when taskd last looked: it may count as nothing at all."""
         self._guess(said)
+        said.since = self.looks + 1
 
     def commit(self, task: str, slot: str, value: str) -> None:
         """What was typed stands in a commit that its author made: there it may be found later."""
         for said in self._about(task, slot):
             said.committed = said.committed or said.value == value
 
-    def pass_by(self, task: str, where: str) -> None:
-        """What was typed there may count as nothing at all."""
+    def pass_by(self, file: Said, where: str) -> None:
+        """What was typed into a file there, and stands in it, may count as nothing at all."""
         for said in self.utterances:
-            if (said.task, said.at.where, said.state) == (task, where, TYPED):
+            mine = (said.task, said.at.where, said.state) == (file.id, where, TYPED)
+            if mine and file.at(said.slot) == said.value and not said.committed:
                 self._guess(said)
+                said.since = self.looks + 1
 
     def stash(self, where: str) -> None:
         """A status that was typed there may come to be read anywhere."""
@@ -151,7 +154,8 @@ class Oracle:
                 home = places.get(said.at.where)
                 self._listen_for(said, home, anywhere)
                 far = home is None or home.foreign != said.at.foreign or home.first
-                if said.task in deleted and (far or not said.unique):
+                found = said.state != TYPED or not said.committed  # else it waits in a commit
+                if said.task in deleted and found and (far or not said.unique):
                     said.state = BURIED  # for all that anybody can tell it is an old copy
         self._join_alike()
         for request in self.requests:
@@ -167,7 +171,7 @@ class Oracle:
             stands = self.heads[said.task].at(said.slot)
             for other in self._about(said.task, said.slot) if stands in said.over else ():
                 if other is not said and other.value == stands and other.state != TYPED:
-                    if said.state == HEARD:
+                    if said.state == HEARD and other.since < self.looks:
                         self._over.setdefault(other.number, self.looks)
                     self._maybe_over.add(other.number)
 
@@ -292,6 +296,10 @@ class Oracle:
 
     def _about(self, task: str, slot: str) -> list[Utterance]:
         return [u for u in self.utterances if u.task == task and u.slot == slot]
+
+    def ever(self, task: str, slot: str, *more: str) -> list[str]:
+        """Everything that was heard in a slot or may have been, also of a task that was deleted, and more."""
+        return [*(u.value for u in self._about(task, slot) if u.state != TYPED), *more]
 
     def values(self, task: str, slot: str, *more: str) -> list[str]:
         """Everything ever heard in a slot, oldest first, and more."""

@@ -121,7 +121,7 @@ class World(Places):
         if self.layout == TRACKED:
             for place, path in self.saved:
                 if place == tree and path in files and path not in committed:
-                    self.oracle.pass_by(files[path].id, tree)  # as if git had put back what HEAD has
+                    self.oracle.pass_by(files[path], tree)  # as if git had put back what HEAD has
         for path in committed & files.keys():
             said = files[path]
             for slot, typed in said.slots.items():
@@ -129,7 +129,7 @@ class World(Places):
             head = self.oracle.heads.get(said.id)
             for slot in {*said.slots, *head.slots} if head else ():
                 value, stands = said.at(slot), head.at(slot) if head else None
-                if value is not None and value != stands and value in self.oracle.values(said.id, slot, OUT):
+                if value is not None and value != stands and value in self.oracle.ever(said.id, slot, OUT):
                     over = [stands]
                     self.oracle.unsay(
                         self.oracle.say(said.id, slot, value, over, self.at(tree), unique=False)
