@@ -44,6 +44,8 @@ class Provenance:
     _moves: Sequence[Move] | None = None
     _entries: dict[str, Written | None] = field(default_factory=dict)
     _trees: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    #: when a stash was made or popped last, and the commits of all there are
+    _stashed: tuple[int, list[str]] | None = None
     #: (path, blob) → what git writes there for it
     _texts: dict[tuple[str, str], bytes] = field(default_factory=dict)
 
@@ -150,11 +152,14 @@ class Provenance:
         written = item.stamp[CTIME]
         if written > self.last_command_ns:
             return False
-        return self.history.last_stash_ns() >= written or any(
-            self.history.has_file(commit, item.path)
-            for _, commits in self.history.stashes()
-            for commit in commits
-        )
+        if self._stashed is None:
+            commits = [commit for _, commits in self.history.stashes() for commit in commits]
+            self._stashed = self.history.last_stash_ns(), commits
+        last, commits = self._stashed
+        if last >= written:
+            return True
+        kept = [commit for commit in commits if self.history.has_file(commit, item.path)]
+        return any(self._text(item.path, self._tree(commit)[item.path]) == item.text for commit in kept)
 
     def is_new(self, path: str) -> bool:
         """Whether HEAD has no file of that name."""

@@ -218,7 +218,7 @@ class Taker:
         elif known and base is None:
             self._rest(id, item)
             self.txn.enqueue(REPLICAS, [id])
-        elif is_older or (known and (gits or self._was_put_back(item))):
+        elif is_older or (known and gits):
             self._let_stand(head, document, item)
         elif gits:
             self._merge_news(head, self.ancestry.nearest_known(document, head, base), case)
@@ -250,14 +250,14 @@ class Taker:
     def _may_be_gits(self, case: _Case) -> bool:
         """Whether git may have put the text there; `git mv` only carries out what somebody said."""
         former, item = case.former, case.item
-        if self.git is None or not self.git.may_be_gits(item, former):
+        if self.git is None:
+            return False
+        if not self.git.tracked:
+            return self.git.may_be_unstashed(item)
+        if not self.git.may_be_gits(item, former):
             return False
         moved = former is not None and former.path != item.path and former.text == text_hash(item.text)
         return not (moved and self.git.is_new(item.path))
-
-    def _was_put_back(self, item: replicas.Reading) -> bool:
-        """Whether git may have put an untracked file back where it had taken it: `stash --all` does."""
-        return self.git is not None and not self.git.tracked and self.git.may_be_unstashed(item)
 
     def _lift_tombstone(self, head: Task) -> Task:
         """A deleted task's document, edited or written anew by hand, restores it."""

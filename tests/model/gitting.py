@@ -49,7 +49,9 @@ def git_finish(world: World, draw: Draw, tree: str | None = None) -> None:
         return
     for _ in range(20):  # a rebase may stop at each commit
         for path in sorted(world.hands.unmerged(tree)):
-            world.git(tree, world.hands.settle(tree, path, draw.of(["ours", "theirs"])), f"settle {path}")
+            side = draw.of(["ours", "theirs"])
+            world.git(tree, world.hands.settle(tree, path, side), f"settle {path} {side}")
+            world.adopt(tree, {path})
         world.git(tree, world.hands.go_on(tree), "go on")
         if world.hands.under_way(tree) is None:
             return

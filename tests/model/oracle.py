@@ -66,7 +66,9 @@ class Oracle:
         """Note a value typed into a slot over the values that its author saw there."""
         shown = set(over)
         known = [u for u in self._about(task, slot) if u.value in shown]
-        met = [u for u in known if (u.state != TYPED and not u.doubted) or u.at.where == at.where]
+        stands = self.heads[task].at(slot) if task in self.heads else None
+        heard = [u for u in known if u.state != TYPED and (not u.doubted or u.value == stands)]
+        met = [*heard, *(u for u in known if u not in heard and u.at.where == at.where)]
         # whether these had been heard by then, and so stood there, nobody knows
         self._maybe_over |= {u.number for u in known if u.doubted}
         seen = frozenset(number for u in met for number in (u.number, *u.seen))
@@ -99,7 +101,9 @@ class Oracle:
                 said.since = self.looks + 1
 
     def stash(self, where: str) -> None:
-        """A status that was typed there may come to be read anywhere."""
+        """What was typed there may come to be read anywhere."""
+        for said in self.utterances:
+            said.committed = said.committed or (said.at.where == where and said.state == TYPED)
         for request in self.requests:
             request.stashed = request.stashed or request.at.where == where
 
@@ -154,7 +158,7 @@ class Oracle:
                 home = places.get(said.at.where)
                 self._listen_for(said, home, anywhere)
                 far = home is None or home.foreign != said.at.foreign or home.first
-                found = said.state != TYPED or not said.committed  # else it waits in a commit
+                found = said.state != TYPED or not said.committed  # else it waits in git
                 if said.task in deleted and found and (far or not said.unique):
                     said.state = BURIED  # for all that anybody can tell it is an old copy
         self._join_alike()

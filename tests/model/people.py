@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from taskd.engine.site import WORKSPACE
@@ -22,7 +23,10 @@ def edit(world: World, draw: Draw) -> None:
     if files:
         path = draw.of(sorted(files))
         text = world.text(tree, path)
-        world.type(tree, path, text, _edits(world, draw, files[path]), rename=draw.chance(50))
+        edits = _edits(world, draw, files[path])
+        if (tree, path) in world.saved:  # on top of what may have been an old buffer: as in `save_buffer`
+            edits = _new_to(world.carried.get((tree, files[path].id), []), edits)
+        world.type(tree, path, text, edits, rename=draw.chance(50))
 
 
 def _edits(world: World, draw: Draw, said: Said) -> list[tuple[str, str, bool]]:
@@ -109,9 +113,15 @@ def save_buffer(world: World, draw: Draw) -> None:
     edits = _edits(world, draw, said) if draw.chance(80) else []
     now = world.readable(buffer.tree)[buffer.path]
     # What others did too would bring the buffer as near to what stands there as to what it was made from.
-    edits = [edit for edit in edits if now.at(edit[0]) != edit[1] and (edit[2] or ":" in edit[0])]
+    since = [now, *world.carried.get((buffer.tree, said.id), [])]
+    edits = [edit for edit in _new_to(since, edits) if edit[2] or ":" in edit[0]]
     world.note(f"save the old buffer of {buffer.tree}/{buffer.path}")
     world.type(buffer.tree, buffer.path, buffer.text, edits, rename=draw.chance(50))
+
+
+def _new_to(texts: Sequence[Said], edits: Sequence[tuple[str, str, bool]]) -> list[tuple[str, str, bool]]:
+    """The edits that bring none of some texts' values."""
+    return [(slot, value, new) for slot, value, new in edits if all(t.at(slot) != value for t in texts)]
 
 
 def rename_file(world: World, draw: Draw) -> None:

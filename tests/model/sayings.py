@@ -57,7 +57,7 @@ class Utterance:
     last: int = 0
     #: taskd died at that look, so it may have to be heard again
     doubted: bool = False
-    #: it stands in a commit that was made by hand
+    #: it stands in a commit that was made by hand, or in a stash
     committed: bool = False
 
 

@@ -13,7 +13,7 @@ from taskd.core import reconcile
 from taskd.core.document import Document
 from taskd.core.request import Granted
 from taskd.core.task import Status, Task
-from taskd.engine import absence, taker
+from taskd.engine import absence, ancestry, taker
 from taskd.engine.provenance import Provenance
 from taskd.engine.site import SHARED, TRACKED
 from taskd.engine.taker import Taker
@@ -187,7 +187,7 @@ def everything_is_news(patch: pytest.MonkeyPatch) -> None:
 
 def newest_is_nearest(patch: pytest.MonkeyPatch) -> None:
     """Every save was made from what the file said last."""
-    patch.setattr(taker, "nearest", lambda _, candidates: len(candidates) - 1)
+    patch.setattr(ancestry, "nearest", lambda _, candidates: len(candidates) - 1)
 
 
 def nothing_is_suspicious(patch: pytest.MonkeyPatch) -> None:

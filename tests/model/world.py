@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -123,9 +124,15 @@ class World(Places):
                 if place == tree and path in files and path not in committed:
                     self.oracle.pass_by(files[path], tree)  # as if git had put back what HEAD has
         for path in committed & files.keys():
+            for slot, typed in files[path].slots.items():
+                self.oracle.commit(files[path].id, slot, typed)
+        self.adopt(tree, committed)
+
+    def adopt(self, tree: str, paths: AbstractSet[str]) -> None:
+        """Somebody makes what stands in files their own word, or may make it."""
+        files = self.readable(tree)
+        for path in paths & files.keys():
             said = files[path]
-            for slot, typed in said.slots.items():
-                self.oracle.commit(said.id, slot, typed)
             head = self.oracle.heads.get(said.id)
             for slot in {*said.slots, *head.slots} if head else ():
                 value, stands = said.at(slot), head.at(slot) if head else None
