@@ -8,6 +8,7 @@ lists, lines of the body. The rest is set back to what the ancestor says, so tha
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Final
 
@@ -20,31 +21,83 @@ from taskd.errors import Uneditable
 _UNREAD: Final = object()
 
 
-def nearest(document: Document, candidates: Sequence[Document]) -> int:
+def nearest(document: Document, candidates: Sequence[Document], *, typed: bool = True) -> int:
     """Which of the candidates the document was most likely made from; of equals the last.
 
-    That is the one from which the fewest fields and lines of the body differ. ValueError without any.
+    That is the one over which the least is said. What was `typed` is rather something new than an old
+    value of another candidate's; what git put there rather has other things than it lacks some: the less
+    likely counts twice. ValueError without any candidates.
     """
-    distances = [_distance(document, one) for one in candidates]
+    parts = [_parts(one) for one in candidates]
+    weigh = _Typed(parts) if typed else _Brought()
+    distances = [_distance(_parts(document), one, weigh) for one in parts]
     closest = min(distances)
     return len(distances) - 1 - distances[::-1].index(closest)
 
 
-def _distance(first: Document, second: Document) -> int:
-    """How many fields, elements of sets and lines of the body one says otherwise than the other."""
-    told = [{**one.values, **one.runtime, **one.extra} for one in (first, second)]
-    names = [name for name in told[0].keys() | told[1].keys() if name != "body"]
-    fields = sum(_differences(name, told[0].get(name), told[1].get(name)) for name in names)
-    old, new = (str(one.values.get("body", "")).splitlines() for one in (first, second))
-    steps = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
-    return fields + sum(b - a + d - c for tag, a, b, c, d in steps if tag != "equal")
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A document taken apart: (field, value) for values, (field, element) for sets; and its body's lines."""
+
+    values: dict[str, object]
+    elements: frozenset[tuple[str, object]]
+    lines: tuple[str, ...]
+
+    def has(self, name: str, part: object) -> bool:
+        """Whether it says that."""
+        if name == "body":
+            return part in self.lines
+        return (name, part) in self.elements or (name in self.values and self.values[name] == part)
 
 
-def _differences(name: str, first: object, second: object) -> int:
-    if name in FIELDS and FIELDS[name].merge is Merge.SET:
-        one, other = (set(value) if isinstance(value, tuple) else set() for value in (first, second))
-        return len(one ^ other)
-    return int(first != second)
+class _Typed:
+    """How likely it is that somebody typed something."""
+
+    def __init__(self, candidates: Sequence[_Parts]) -> None:
+        self._candidates = candidates
+
+    def added(self, name: str, part: object) -> int:
+        told = part not in (None, "") and any(one.has(name, part) for one in self._candidates)
+        return 2 if told else 1
+
+    def removed(self) -> int:
+        return 1
+
+
+class _Brought:
+    """How likely it is that git brought something."""
+
+    def added(self, _name: str, _part: object) -> int:
+        return 1
+
+    def removed(self) -> int:
+        return 2
+
+
+def _parts(document: Document) -> _Parts:
+    told = {**document.values, **document.runtime, **document.extra}
+    sets = {name: _items(told[name]) for name in told if name in FIELDS and FIELDS[name].merge is Merge.SET}
+    elements = [(name, one) for name, items in sets.items() for one in items]
+    values = {name: value for name, value in told.items() if name not in sets and name != "body"}
+    return _Parts(values, frozenset(elements), tuple(str(document.values.get("body", "")).splitlines()))
+
+
+def _distance(said: _Parts, one: _Parts, weigh: _Typed | _Brought) -> int:
+    """What the document says over a candidate, weighed: values, elements of sets and lines of the body."""
+    names = said.values.keys() | one.values.keys()
+    other = [name for name in names if said.values.get(name) != one.values.get(name)]
+    fields = sum(weigh.added(name, said.values.get(name)) for name in other)
+    new, gone = said.elements - one.elements, one.elements - said.elements
+    elements = sum(weigh.added(*element) for element in new) + weigh.removed() * len(gone)
+    return fields + elements + _lines_between(said, one, weigh)
+
+
+def _lines_between(said: _Parts, one: _Parts, weigh: _Typed | _Brought) -> int:
+    steps = SequenceMatcher(None, one.lines, said.lines, autojunk=False).get_opcodes()
+    changed = [step for step in steps if step[0] != "equal"]
+    gone = sum(end - start for _, start, end, _, _ in changed)
+    new = [line for _, _, _, first, last in changed for line in said.lines[first:last]]
+    return weigh.removed() * gone + sum(weigh.added("body", line) for line in new)
 
 
 def silenced(

@@ -32,11 +32,13 @@ class Ancestry:
         texts = (self.txn.text(hash) for hash in self.txn.versions(id))
         return [found for text in texts if (found := read_or_none(text)) is not None]
 
-    def nearest_known(self, document: Document, head: Task, base: Document | None) -> Document | None:
+    def nearest_known(
+        self, document: Document, head: Task, base: Document | None, *, typed: bool
+    ) -> Document | None:
         """Of all that the task has ever said, and a base, what a text is most likely to be made from."""
         last = read_or_none(self.txn.text(head.text))
         found = [one for one in (*self.versions(head.id), last, base) if one is not None]
-        return found[nearest(document, found)] if found else None
+        return found[nearest(document, found, typed=typed)] if found else None
 
     def of_news(self, id: str, former: Base | None, path: str) -> Document | None:
         """What git's text at a path was made from."""
@@ -53,6 +55,8 @@ class Ancestry:
         An editor may still hold any text that the replica has carried since it was last saved by hand.
         """
         last = None if former is None or former.text is None else former.text
+        if last is None and self.git is not None and self.git.tracked:
+            return None, False  # it was away: what git has put there since may be any text
         hashes = [*self.txn.carried(self.place.key, path), *([] if last is None else [last])]
         carried = [self.authored(self.txn.text(hash)) for hash in hashes]
         documents = [read_or_none(text) for text in (*self._put_back(id, document, former), *carried)]
@@ -65,7 +69,7 @@ class Ancestry:
     def of_first_sight(self, head: Task, document: Document) -> Document | None:
         """What a file was made from that was given a name git does not know before anybody looked here."""
         follows = self.git is not None and bool(self.git.tracked)
-        return self.nearest_known(document, head, None) if follows else None
+        return self.nearest_known(document, head, None, typed=True) if follows else None
 
     def passed_by(self, id: str, former: Base | None, path: str) -> bytes | None:
         """What was committed at a path after its last look and before an edit of it; None if nothing was."""

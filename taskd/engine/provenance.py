@@ -133,8 +133,13 @@ class Provenance:
         if not since or not since[-1].by_hand or self.here is None:
             return True
         blob = self._tree(self.here).get(item.path)
-        is_new = blob is not None and blob != (base.blob if base else None)
-        return not (blob is not None and is_new and self._text(item.path, blob) == item.text)
+        if blob is None or not self._committed_by_hand(item.path, blob, base):
+            return True
+        return self._text(item.path, blob) != item.text
+
+    def has_text(self, item: replicas.Reading) -> bool:
+        """Whether git has what a file says, without which it cannot have put it there."""
+        return self.history.has_text(self.worktree, item.text)
 
     def put_back(self, base: Base | None) -> bytes | None:
         """What git had at a path when the base was taken, if a stash or reset may have put it back since."""
@@ -283,10 +288,13 @@ class Provenance:
     def _ask_entries(self, paths: Sequence[str]) -> None:
         self._entries |= {**dict.fromkeys(paths), **self.history.written(self.worktree, paths)}
 
-    def _committed_by_hand(self, path: str, blob: str, base: Base) -> bool:
+    def _committed_by_hand(self, path: str, blob: str, base: Base | None) -> bool:
         """Whether a commit made here since the base was taken has changed a path to a blob."""
-        before = base.head
-        for move in self._since(base):
+        since = self._since(base)
+        before = None if base is None else base.head
+        if len(since) > MOVES_LOOKED_AT:
+            before, since = since[-MOVES_LOOKED_AT - 1].commit, since[-MOVES_LOOKED_AT:]
+        for move in since:
             changed = before is None or self._blob_once(before, path) != blob
             if move.by_hand and changed and self._tree(move.commit).get(path) == blob:
                 return True

@@ -84,6 +84,9 @@ class History(Protocol):
     def texts(self, worktree: Worktree, blobs: Mapping[str, str]) -> Mapping[str, bytes]:
         """What git would write at each path for its blob."""
 
+    def has_text(self, worktree: Worktree, text: bytes) -> bool:
+        """Whether git has a text, or may have it under filters: what it has not it did not write."""
+
     def is_blob(self, text: bytes, blob: str) -> bool:
         """Whether a text is that blob as it is."""
 

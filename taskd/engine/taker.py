@@ -212,7 +212,7 @@ class Taker:
                 self._leave_deleted(head, item)
                 return
             head = self._lift_tombstone(head)
-            base = self.ancestry.nearest_known(document, head, base)
+            base = self.ancestry.nearest_known(document, head, base, typed=True)
         if head is None:
             self._take_edit(None, base, case)
         elif known and base is None:
@@ -220,8 +220,8 @@ class Taker:
             self.txn.enqueue(REPLICAS, [id])
         elif is_older or (known and gits):
             self._let_stand(head, document, item)
-        elif gits:
-            self._merge_news(head, self.ancestry.nearest_known(document, head, base), case)
+        elif gits and self.git is not None and self.git.has_text(item):
+            self._merge_news(head, self.ancestry.nearest_known(document, head, base, typed=False), case)
         else:
             self._take_edit(head, base or self.ancestry.of_first_sight(head, document), case)
 

@@ -190,6 +190,16 @@ class History:
             told |= {path: alone.stdout} if alone.status == 0 else {}
         return told
 
+    def has_text(self, worktree: Worktree, text: bytes) -> bool:
+        """Whether git has a text, as it is or with other line ends; where filters are set up it may."""
+        if self._no_programs(worktree):
+            return True
+        head = self.head(worktree) or ""
+        return any(
+            self._git.objects().blob(blob_id(one, head)) is not None
+            for one in {text, text.replace(b"\r\n", b"\n")}
+        )
+
     def is_blob(self, text: bytes, blob: str) -> bool:
         """Whether a text is that blob as it is, without any filter."""
         return blob_id(text, blob) == blob

@@ -80,6 +80,7 @@ def git_pop(world: World, draw: Draw) -> None:
             world.removed |= {one.id for one in said if one is not None}
         for path in sorted(world.hands.unmerged(tree)):  # it stops like a merge, and nothing is under way
             world.git(tree, world.hands.settle(tree, path, draw.of(["ours", "theirs"])), f"settle {path}")
+            world.adopt(tree, {path})
 
 
 def git_take_path(world: World, draw: Draw) -> None:

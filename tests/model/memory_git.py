@@ -164,6 +164,10 @@ class MemoryHistory:
         """The texts of blobs."""
         return {path: self.graph.blobs[blob] for path, blob in blobs.items()}
 
+    def has_text(self, _worktree: Worktree, text: bytes) -> bool:
+        """Whether a text was kept."""
+        return blob_of(text) in self.graph.blobs
+
     def is_blob(self, text: bytes, blob: str) -> bool:
         """Whether a text is a blob."""
         return blob_of(text) == blob

@@ -48,7 +48,7 @@ class MemoryHands(MemoryTrees):
         """Everything that stands there, and that git sees, in a new commit."""
         here = self.here(tree)
         seen = set(here.index) if self.ignores else self.standing(here)
-        kept = {path: blob for path in seen if (blob := self.blob_at(here, path)) is not None}
+        kept = {path: blob for path in seen if (blob := self.keep_at(here, path)) is not None}
         old = self.commit_of(here)
         parents = self.graph.commits[old].parents if amend else (old,)
         for path in {*here.index, *kept}:
@@ -201,7 +201,7 @@ class MemoryHands(MemoryTrees):
         if side is not None:
             blob = sides[1] if side == "ours" else sides[2]
             self.write(here, path, None if blob is None else self.graph.blobs[blob])
-        self.enter(here, path, self.blob_at(here, path))
+        self.enter(here, path, self.keep_at(here, path))
         return self.locked(here)
 
     def abort(self, tree: str) -> bool:
@@ -228,8 +228,8 @@ class MemoryHands(MemoryTrees):
             return False
         head = self.head_of(here)
         for path in sorted(self.dirty(here)):
-            changes[path] = head.get(path), self.blob_at(here, path)
-        untracked = {path: self.blob_at(here, path) or "" for path in self.untracked(here)} if deep else {}
+            changes[path] = head.get(path), self.keep_at(here, path)
+        untracked = {path: self.keep_at(here, path) or "" for path in self.untracked(here)} if deep else {}
         if not changes and not untracked:
             return False
         kept = {**head, **{path: blob for path, (_, blob) in changes.items() if blob is not None}}

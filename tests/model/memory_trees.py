@@ -9,7 +9,7 @@ from pathlib import Path
 
 from taskd.repo.history import Move
 from tests.model.hands import wait_past
-from tests.model.memory_git import Checkout, Graph, Tree
+from tests.model.memory_git import Checkout, Graph, Tree, blob_of
 
 
 @dataclass
@@ -75,6 +75,11 @@ class MemoryTrees:
 
     def blob_at(self, here: Checkout, path: str) -> str | None:
         """The blob of what stands in a file."""
+        text = self.text_of(here, path)
+        return None if text is None else blob_of(text)
+
+    def keep_at(self, here: Checkout, path: str) -> str | None:
+        """The same, which git has from now on."""
         text = self.text_of(here, path)
         return None if text is None else self.graph.keep(text)
 

@@ -77,9 +77,9 @@ class Oracle:
         self.counts["typed" if unique else "typed again"] += 1
         return said
 
-    def ask(self, task: str, status: str, at: At) -> None:
-        """Note a status typed into a file."""
-        self.requests.append(Request(task, status, at))
+    def ask(self, task: str, status: str, at: At, *, maybe: bool = False) -> None:
+        """Note a status typed into a file; `maybe`: it may also count as nothing."""
+        self.requests.append(Request(task, status, at, MAYBE if maybe else TYPED))
         self.counts["status typed"] += 1
 
     def unsay(self, said: Utterance) -> None:
@@ -194,7 +194,7 @@ class Oracle:
             self._guess(said)
 
     def _hear(self, said: Utterance) -> None:
-        said.since = self.looks if said.doubted else said.since or self.looks
+        said.since = said.since or self.looks
         said.state, said.doubted, said.last = HEARD, False, self.looks
         for number in said.seen:
             self._over.setdefault(number, self.looks)
@@ -208,7 +208,11 @@ class Oracle:
 
     def heard_lately(self) -> set[str]:
         """Tasks of which something was, or may have been, said at the last look."""
-        said = {u.task for u in self.utterances if u.since > self._rested and u.state in (HEARD, MAYBE)}
+        said = {
+            u.task
+            for u in self.utterances
+            if max(u.since, u.last) > self._rested and u.state in (HEARD, MAYBE)
+        }
         return said | self._asked_lately
 
     def rest(self) -> None:

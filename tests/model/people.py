@@ -67,8 +67,11 @@ def type_element_again(world: World, draw: Draw) -> None:
         for u in world.oracle.utterances
         if u.task == said.id and u.value == IN and u.state == "heard" and said.at(u.slot) == OUT
     ]
-    if gone:
-        world.type(tree, path, world.text(tree, path), [(draw.of(gone), IN, False)])
+    edits = [(draw.of(gone), IN, False)] if gone else []
+    if (tree, path) in world.saved:
+        edits = _new_to(world.carried.get((tree, said.id), []), edits)
+    if edits:
+        world.type(tree, path, world.text(tree, path), edits)
 
 
 def type_status(world: World, draw: Draw) -> None:

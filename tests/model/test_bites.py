@@ -187,7 +187,7 @@ def everything_is_news(patch: pytest.MonkeyPatch) -> None:
 
 def newest_is_nearest(patch: pytest.MonkeyPatch) -> None:
     """Every save was made from what the file said last."""
-    patch.setattr(ancestry, "nearest", lambda _, candidates: len(candidates) - 1)
+    patch.setattr(ancestry, "nearest", lambda _, candidates, **__: len(candidates) - 1)
 
 
 def nothing_is_suspicious(patch: pytest.MonkeyPatch) -> None:

@@ -134,6 +134,8 @@ class World(Places):
         for path in paths & files.keys():
             said = files[path]
             head = self.oracle.heads.get(said.id)
+            if said.status != self.oracle.statuses.get(said.id):
+                self.oracle.ask(said.id, said.status, self.at(tree), maybe=True)
             for slot in {*said.slots, *head.slots} if head else ():
                 value, stands = said.at(slot), head.at(slot) if head else None
                 if value is not None and value != stands and value in self.oracle.ever(said.id, slot, OUT):
