@@ -142,8 +142,13 @@ class Provenance:
         return self.history.has_text(self.worktree, item.text)
 
     def put_back(self, base: Base | None) -> bytes | None:
-        """What git had at a path when the base was taken, if a stash or reset may have put it back since."""
-        if base is None or base.blob is None or not any(move.is_reset for move in self._since(base)):
+        """What git had at a path when the base was taken, if it may have put that back since.
+
+        A stash or reset may have, and a switch to where there is no such path, of a file that was moved.
+        """
+        if base is None or base.blob is None:
+            return None
+        if base.path in self.tracked and not any(move.is_reset for move in self._since(base)):
             return None
         return self._text(base.path, base.blob)
 

@@ -67,7 +67,7 @@ class History(Protocol):
         """When each stash was made, in seconds, and the commits that have its files."""
 
     def last_stash_ns(self) -> int:
-        """When a stash was made, popped or dropped last, or at the latest then; 0 if there never was one."""
+        """When a stash was made, popped or dropped last, at the latest; 0 where no ref was ever logged."""
 
     def count_moves(self, worktree: Worktree) -> int | None:
         """How many entries the reflog of its HEAD has, None where none can be counted."""

@@ -212,7 +212,8 @@ class Taker:
                 self._leave_deleted(head, item)
                 return
             head = self._lift_tombstone(head)
-            base = self.ancestry.nearest_known(document, head, base, typed=True)
+            if case.former is None:  # the file was away, too
+                base = self.ancestry.nearest_known(document, head, base, typed=True)
         if head is None:
             self._take_edit(None, base, case)
         elif known and base is None:

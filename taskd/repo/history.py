@@ -139,7 +139,7 @@ class History:
         return tuple((int(when), (stash, *parents[2:])) for when, stash, *parents in rows)
 
     def last_stash_ns(self) -> int:
-        """When a stash was made, popped or dropped last, or at the latest then; 0 if there never was one."""
+        """When a stash was made, popped or dropped last, at the latest; 0 where no ref was ever logged."""
         common = self._git.directory
         signs = ("logs/refs", "logs/refs/stash", "reftable/tables.list")
         return max(stamp[2] if (stamp := _stamp(common / sign)) else 0 for sign in signs)

@@ -272,6 +272,26 @@ def test_everything_a_document_says_counts(old: str, new: str) -> None:
     assert (nearest(document(), [document(), other]), nearest(other, [document(), other])) == (0, 1)
 
 
+def test_old_values_are_seldom_typed_again() -> None:
+    """A text that says what another candidate says was made from that one, rather than typed after it."""
+    first = document()
+    second = document(("low", "high"), ("[x]", "[x, y]"), ("two", "two\ntheirs"))
+
+    for mine in (("one", "ONE"), ("three\n", "three\nmine\n")):
+        assert nearest(document(mine), [second, first, second]) == 1
+        assert nearest(document(("low", "high"), ("[x]", "[x, y]"), mine), [second, first]) == 0
+
+
+def test_git_brings_rather_than_takes() -> None:
+    """What git put there was made from a text of which little is missing in it; so it takes nothing out."""
+    first = document()
+    second = document(("[x]", "[x, y, z]"), ("two", "two\ntheirs"))
+    brought = document(("[x]", "[x, a, b]"), ("one", "one\nuno\nuna"))
+
+    assert nearest(brought, [first, second], typed=False) == 0
+    assert nearest(second, [first, second], typed=False) == 1
+
+
 def test_many_lines_weigh_more_than_one_field() -> None:
     """A body typed anew is farther away than a field."""
     edited = document(("one\ntwo\nthree\n", "uno\ndue\ntre\n"))

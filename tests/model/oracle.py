@@ -177,6 +177,8 @@ class Oracle:
                 if other is not said and other.value == stands and other.state != TYPED:
                     if said.state == HEARD and other.since < self.looks:
                         self._over.setdefault(other.number, self.looks)
+                    elif other.since == self.looks:
+                        self._maybe_over.add(said.number)  # both at once: either may stand
                     self._maybe_over.add(other.number)
 
     def _listen_for(self, said: Utterance, home: Shown | None, anywhere: set[tuple[str, str, str]]) -> None:

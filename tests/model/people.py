@@ -24,7 +24,8 @@ def edit(world: World, draw: Draw) -> None:
         path = draw.of(sorted(files))
         text = world.text(tree, path)
         edits = _edits(world, draw, files[path])
-        if (tree, path) in world.saved:  # on top of what may have been an old buffer: as in `save_buffer`
+        # on top of what may have been an old buffer, or what git put there: as in `save_buffer`
+        if (tree, path) in world.saved or world.foreign.get(tree, 0) != world.known_foreign.get(tree, 0):
             edits = _new_to(world.carried.get((tree, files[path].id), []), edits)
         world.type(tree, path, text, edits, rename=draw.chance(50))
 
@@ -68,8 +69,7 @@ def type_element_again(world: World, draw: Draw) -> None:
         if u.task == said.id and u.value == IN and u.state == "heard" and said.at(u.slot) == OUT
     ]
     edits = [(draw.of(gone), IN, False)] if gone else []
-    if (tree, path) in world.saved:
-        edits = _new_to(world.carried.get((tree, said.id), []), edits)
+    edits = _new_to(world.carried.get((tree, said.id), []), edits)  # else it may be an old buffer's
     if edits:
         world.type(tree, path, world.text(tree, path), edits)
 

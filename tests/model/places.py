@@ -31,6 +31,8 @@ class Places:
     buffers: list[Buffer] = field(default_factory=list)
     #: how often git wrote in a tree other than by committing what people made there
     foreign: dict[str, int] = field(default_factory=dict)
+    #: the same when taskd looked last
+    known_foreign: dict[str, int] = field(default_factory=dict)
     #: texts as taskd last left or found them
     fresh: dict[tuple[str, str], str] = field(default_factory=dict)
     #: what the file of a task in a tree has said since somebody last saved it by hand, oldest first

@@ -134,8 +134,8 @@ class World(Places):
         for path in paths & files.keys():
             said = files[path]
             head = self.oracle.heads.get(said.id)
-            if said.status != self.oracle.statuses.get(said.id):
-                self.oracle.ask(said.id, said.status, self.at(tree), maybe=True)
+            if (said.status or "pending") != self.oracle.statuses.get(said.id, "pending"):
+                self.oracle.ask(said.id, said.status or "pending", self.at(tree), maybe=True)
             for slot in {*said.slots, *head.slots} if head else ():
                 value, stands = said.at(slot), head.at(slot) if head else None
                 if value is not None and value != stands and value in self.oracle.ever(said.id, slot, OUT):
@@ -233,6 +233,7 @@ class World(Places):
             for tree, files in files_of.items()
         }
         self.begin_anew(files_of)
+        self.known_foreign = dict(self.foreign)
         self.oracle.listen(places, self.index.dead(self.removed))
 
     def work(self, *, mirror: bool = False, touched: bool = False) -> None:

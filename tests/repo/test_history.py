@@ -304,7 +304,51 @@ def test_what_is_stashed(case: Case) -> None:
     assert len(case.history.stashes()) == 2
 
 
+@pytest.mark.parametrize("how", ["push", "pop", "drop", "apply"])
+def test_when_stashes_were_changed(case: Case, how: str) -> None:
+    """To make, pop or drop a stash is noticed, whatever else is stashed; to apply one leaves no sign."""
+    for text in ("one", "two", "three"):
+        (case.top / FILE).write_text(text)
+        case.run("stash", "-q")
+    before = case.history.last_stash_ns()
+    file = case.top / FILE
+    while time.clock_gettime_ns(time.CLOCK_REALTIME) <= before + 10**7:
+        time.sleep(0.001)
+    file.write_text("four" if how == "push" else file.read_text())
+    case.run("stash", how, "-q")
+
+    assert (case.history.last_stash_ns() > before) is (how != "apply")
+    assert case.history.last_stash_ns() >= file.stat().st_ctime_ns or how != "pop"
+
+
+def test_how_many_moves_there_were(case: Case, tmp_path: Path) -> None:
+    """Each entry of a worktree's own reflog counts; where none is kept there is no number."""
+    case.run("worktree", "add", "-q", "-b", "alpha", tmp_path / "alpha")
+    first = [case.history.count_moves(case.tree(key)) for key in ("main", "alpha")]
+    case.commit("more")
+    case.run("reset", "-q", "--hard", "HEAD~1")
+    later = [case.history.count_moves(case.tree(key)) for key in ("main", "alpha")]
+    (case.repository.common_dir / "logs" / "HEAD").unlink()
+
+    assert (first[0] or 0) + 2 == later[0]
+    assert first[1] == later[1]
+    assert case.history.count_moves(case.tree()) is None
+
+
 # -- texts
+
+
+def test_texts_that_git_has(case: Case) -> None:
+    """What was ever added is git's, with whatever line ends; what only stands in a file is not."""
+    case.commit("one\ntwo\n")
+    (case.top / FILE).write_text("typed\n")
+    case.run("status")
+    tree = case.tree()
+
+    has = [case.history.has_text(tree, text) for text in (b"one\ntwo\n", b"one\r\ntwo\r\n", b"typed\n")]
+    assert has == [True, True, False]
+    case.run("config", "filter.odd.smudge", "cat")
+    assert case.history.has_text(tree, b"typed\n")
 
 
 def test_texts_as_git_would_write_them(case: Case) -> None:
