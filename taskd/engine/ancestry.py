@@ -59,7 +59,7 @@ class Ancestry:
             return None, False  # it was away: what git has put there since may be any text
         hashes = [*self.txn.carried(self.place.key, path), *([] if last is None else [last])]
         carried = [self.authored(self.txn.text(hash)) for hash in hashes]
-        documents = [read_or_none(text) for text in (*self._put_back(id, document, former), *carried)]
+        documents = [read_or_none(text) for text in (*self._put_back(id, document, former, path), *carried)]
         found = [one for one in documents if one is not None and self._is_of(id, one)]
         if not found:
             return None, False
@@ -77,11 +77,13 @@ class Ancestry:
         document = None if text is None else read_or_none(text)
         return document.text if document is not None and self._is_of(id, document) else None
 
-    def _put_back(self, id: str, document: Document, former: Base | None) -> list[bytes]:
-        """What a reset may have put back before it was edited; where it is the same again it was typed."""
+    def _put_back(self, id: str, document: Document, former: Base | None, path: str) -> list[bytes]:
+        """What a reset may have put back before it was edited; in its place the same again was typed."""
         text = None if self.git is None else self.git.put_back(former)
-        edited = text is not None and text != document.text
-        return [text] if text and edited and self.txn.known(id, text_hash(text)) else []
+        if text is None or not self.txn.known(id, text_hash(text)):
+            return []
+        typed = text == document.text and former is not None and former.path == path
+        return [] if typed else [text]
 
     def _is_of(self, id: str, document: Document) -> bool:
         """Whether a text that a file has carried was this task's: another one's may have been there."""

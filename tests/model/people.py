@@ -27,6 +27,8 @@ def edit(world: World, draw: Draw) -> None:
         # on top of what may have been an old buffer, or what git put there: as in `save_buffer`
         if (tree, path) in world.saved or world.foreign.get(tree, 0) != world.known_foreign.get(tree, 0):
             edits = _new_to(world.carried.get((tree, files[path].id), []), edits)
+        old = _new_to(world.carried.get((tree, files[path].id), []), edits)
+        edits = [edit for edit in edits if edit[2] or ":" in edit[0] or edit in old]
         world.type(tree, path, text, edits, rename=draw.chance(50))
 
 
