@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final
 
 from taskd.core.document import read
@@ -106,16 +108,25 @@ def decide_absence(
 
 def _is_removed(site: Site, place: Place, base: Base, git: Provenance | None) -> bool:
     """Whether it was a person who took the file away."""
+    gone = _last_change_ns(place.root / base.path)
 
     def is_it(text: bytes) -> bool:
         return text_hash(text) == base.text or _written_id(text) == base.task
 
     if site.rules.layout == SHARED:
-        return base.head is None and not (git is not None and git.is_stashed(base, is_it))
+        return base.head is None and not (git is not None and git.is_stashed(base, is_it, gone_ns=gone))
     if git is None:
         return False
     forward = place.worktree is not None and place.worktree.is_main
-    return git.removed_by_hand(base, is_it, forward=forward) and not git.is_left_out(base.path)
+    return git.removed_by_hand(base, is_it, gone_ns=gone, forward=forward) and not git.is_left_out(base.path)
+
+
+def _last_change_ns(file: Path) -> int:
+    """When a directory last changed that a missing file was in, which is when it went or later."""
+    for directory in file.parents:
+        with suppress(OSError):
+            return directory.stat().st_mtime_ns
+    return 0
 
 
 def _written_id(text: bytes) -> object:

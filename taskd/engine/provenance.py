@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from taskd.core.texts import text_hash
 from taskd.engine.site import History, Place, Site
@@ -24,11 +25,13 @@ from taskd.repo.worktrees import MAIN, Worktree, gate_locks
 from taskd.store.base import Base
 
 MTIME, CTIME = 3, 4  # in a reading's stamp
+#: from the log of a stash to the last file that it takes away, in nanoseconds
+STASHING = 2 * 10**9
 #: moves of HEAD, 0.04 ms each; a file that none of the commits they came from has was never committed
 MOVES_LOOKED_AT = 100
 
 
-@dataclass(slots=True)
+@dataclass
 class Provenance:
     """What git did in one worktree, as it was when `look` was called."""
 
@@ -44,8 +47,8 @@ class Provenance:
     _moves: Sequence[Move] | None = None
     _entries: dict[str, Written | None] = field(default_factory=dict)
     _trees: dict[str, Mapping[str, str]] = field(default_factory=dict)
-    #: when a stash was made or popped last, and the commits of all there are
-    _stashed: tuple[int, list[str]] | None = None
+    #: the commits of all stashes
+    _stashed: Sequence[str] | None = None
     #: (path, blob) → what git writes there for it
     _texts: dict[tuple[str, str], bytes] = field(default_factory=dict)
 
@@ -55,6 +58,11 @@ class Provenance:
         if self._moves is None:
             self._moves = self.history.moves(self.worktree)
         return self._moves
+
+    @cached_property
+    def last_stash_ns(self) -> int:
+        """When a stash was made, popped or dropped last."""
+        return self.history.last_stash_ns()
 
     def is_over(self) -> bool:
         """Whether git has run since, or runs now: what was read meanwhile cannot be judged by this."""
@@ -126,8 +134,7 @@ class Provenance:
         command had ended. A file that was moved since has its old mtime still.
         """
         path = item.path if base is None else base.path
-        written = item.stamp[CTIME if path == item.path else MTIME]
-        if path not in self.tracked or written > self.last_command_ns:
+        if path not in self.tracked or _written(item, base) > self.last_command_ns:
             return False
         since = self._since(base)
         if not since or not since[-1].by_hand or self.here is None:
@@ -157,18 +164,16 @@ class Provenance:
         blob = self.blob_at(path)
         return None if blob is None or (base is not None and blob == base.blob) else self._text(path, blob)
 
-    def may_be_unstashed(self, item: replicas.Reading) -> bool:
+    def may_be_unstashed(self, item: replicas.Reading, base: Base | None) -> bool:
         """Whether a stash may have put a text there that git knows nothing else of."""
-        written = item.stamp[CTIME]
+        written = _written(item, base)
         if written > self.last_command_ns:
             return False
-        if self._stashed is None:
-            commits = [commit for _, commits in self.history.stashes() for commit in commits]
-            self._stashed = self.history.last_stash_ns(), commits
-        last, commits = self._stashed
-        if last >= written:
+        if self.last_stash_ns >= written:
             return True
-        kept = [commit for commit in commits if self.history.has_file(commit, item.path)]
+        if self._stashed is None:
+            self._stashed = [commit for _, commits in self.history.stashes() for commit in commits]
+        kept = [commit for commit in self._stashed if self.history.has_file(commit, item.path)]
         return any(self._text(item.path, self._tree(commit)[item.path]) == item.text for commit in kept)
 
     def is_new(self, path: str) -> bool:
@@ -204,7 +209,9 @@ class Provenance:
 
     # -- what of it has to do with absence
 
-    def removed_by_hand(self, base: Base, is_it: Callable[[bytes], bool], *, forward: bool) -> bool:
+    def removed_by_hand(
+        self, base: Base, is_it: Callable[[bytes], bool], *, gone_ns: int, forward: bool
+    ) -> bool:
         """Whether somebody removed a file here, rather than git going elsewhere.
 
         * HEAD has it: from the worktree.
@@ -219,14 +226,22 @@ class Provenance:
             return True
         went = self._left_with(base)
         if went is None:
-            return (base.head is None or base.path in self.tracked) and not self.is_stashed(base, is_it)
+            never = base.head is None or base.path in self.tracked
+            return never and not self.is_stashed(base, is_it, gone_ns=gone_ns)
         before, move = went
         if move.by_hand:
             return not move.is_first
         return forward and move.is_forward and self.history.is_ancestor(before, move.commit)
 
-    def is_stashed(self, base: Base, is_it: Callable[[bytes], bool]) -> bool:
-        """Whether a stash that was made after the file was last written has it, by whatever name."""
+    def is_stashed(self, base: Base, is_it: Callable[[bytes], bool], *, gone_ns: int) -> bool:
+        """Whether a stash took a file that went at a time, or before.
+
+        One that was made after the file was last written has it, by whatever name; or none does any more,
+        but one was popped or dropped since.
+        """
+        last = self.last_stash_ns
+        if last >= (base.seen_ns or 0) and last + STASHING >= gone_ns:
+            return True
         written = base.seen_ns // 10**9 if base.seen_ns is not None else 0
         since = [commits for when, commits in self.history.stashes() if when >= written]
         return any(self._holds(commit, base.path, is_it) for commits in since for commit in commits)
@@ -352,6 +367,11 @@ class Provenance:
             for found, text in self.history.texts(self.worktree, {path: blob}).items():
                 self._texts[found, blob] = text
         return self._texts.get((path, blob))
+
+
+def _written(item: replicas.Reading, base: Base | None) -> int:
+    """When a file was written; one that was moved since is as old as it was."""
+    return item.stamp[CTIME if base is None or base.path == item.path else MTIME]
 
 
 def is_at_work(worktree: Worktree) -> bool:

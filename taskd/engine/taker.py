@@ -254,7 +254,7 @@ class Taker:
         if self.git is None:
             return False
         if not self.git.tracked:
-            return self.git.may_be_unstashed(item)
+            return self.git.may_be_unstashed(item, former)
         if not self.git.may_be_gits(item, former):
             return False
         moved = former is not None and former.path != item.path and former.text == text_hash(item.text)

@@ -21,6 +21,8 @@ from tests.model.places import Places
 from tests.model.sayings import At, Found, Shown, breaks
 from tests.model.texts import OUT, compose, put, read, set_value, shown
 
+#: commands that take a lock beside the main worktree's own, wherever they are given
+IN_COMMON: Final = ("stash", "gc", "worktree")
 ROUNDS: Final = 2  # looks; what was missing is looked at once more before it counts as gone
 
 
@@ -117,8 +119,9 @@ class World(Places):
 
     def commit(self, tree: str, *, amend: bool) -> None:
         """Commit by hand, which makes what git had put there its author's own word, or may make it."""
+        amended = self.hands.committed(tree) if amend else frozenset()
         self.git(tree, self.hands.commit(tree, amend=amend), "commit", foreign=False)
-        files, committed = self.readable(tree), self.hands.committed(tree)
+        files, committed = self.readable(tree), self.hands.committed(tree) | amended
         if self.layout == TRACKED:
             for place, path in self.saved:
                 if place == tree and path in files and path not in committed:
@@ -170,6 +173,8 @@ class World(Places):
         self.note(f"git {what} in {tree}: {'done' if done else 'refused'}")
         if foreign:
             self.foreign[tree] = self.foreign.get(tree, 0) + 1
+        if what.split(" ", maxsplit=1)[0] in IN_COMMON:
+            self.foreign["main"] = self.foreign.get("main", 0) + 1
         return done
 
     def call(self, op: str, tree: str, actor: str = "alice", **params: object) -> wire.Reply:
