@@ -14,9 +14,10 @@ from taskd.engine import provenance
 from taskd.engine.accept import Origin, accept
 from taskd.engine.provenance import Provenance
 from taskd.engine.site import BRANCH, REPLICAS, SHARED, WORKSPACE, Place, Site
+from taskd.engine.standing import standing
 from taskd.errors import DocumentError, NotYet
 from taskd.repo import replicas
-from taskd.store.base import Base, Hold, Txn, View
+from taskd.store.base import Base, Hold, Txn
 
 GRACE: Final = 1.0  # seconds before an absent file is looked at: saves by rename, moves, git's bursts
 QUIET: Final = 2.0  # seconds without another file going before they are counted
@@ -183,11 +184,6 @@ def _is_suspicious(
     emptied = removed >= held > 1
     many = len(gone) > HOLD_ABOVE and len(gone) > HOLD_SHARE * held
     return many or emptied or not place.root.is_dir()
-
-
-def standing(view: View, place: Place) -> frozenset[str]:
-    """The tasks of which a place is known to have a file."""
-    return frozenset(base.task for base in view.bases(place.key) if base.task is not None)
 
 
 def _hold(site: Site, txn: Txn, place: Place, gone: Sequence[Base]) -> None:

@@ -26,6 +26,7 @@ from taskd.engine.gates import Gates
 from taskd.engine.moved import TIP
 from taskd.engine.operations import Operation, operation
 from taskd.engine.site import REPLICAS, WORKSPACE, Place, Site, main_first
+from taskd.engine.standing import Standing
 from taskd.engine.taker import Ingested
 from taskd.errors import StillGated, TaskdError
 from taskd.repo import crash, replicas
@@ -63,9 +64,8 @@ class Engine:
     stuck: set[str] = field(default_factory=set)
     #: places that were made and given their files once
     _filled: set[tuple[Path, str]] = field(default_factory=set)
-    #: how many task files a place had when the first of those that are missed was
-    _stood: dict[str, frozenset[str]] = field(default_factory=dict)
     gates: Gates = field(init=False)
+    standing: Standing = field(init=False)
     _user: str | None = None
     _user_until: float = 0.0
     #: the workspace branch, and the remote's
@@ -74,6 +74,7 @@ class Engine:
     def __post_init__(self) -> None:
         """Put the parts together."""
         self.gates = Gates(self.site, self.clock_ns)
+        self.standing = Standing(self.site)
         self.branching = Branching(self.site, self.branch, self.mirror_lock, self.remote)
 
     # -- taking in
@@ -116,7 +117,7 @@ class Engine:
         if self._stands_aside(place):
             return Ingested()
         files = self._expand(place, paths)
-        self._count_standing(place, [path for path in files if not os.path.lexists(place.root / path)])
+        self.standing.count(place, [path for path in files if not os.path.lexists(place.root / path)])
         report = ingest.ingest(self.site, place, files, self.clock_ns())
         self.again |= {(place.key, path) for path in report.again}
         self.gates.await_merge(place, report.unmerged)
@@ -130,19 +131,12 @@ class Engine:
         if place.worktree is not None and self.site.history.under_way(place.worktree):
             self.gates.await_merge(place, paths)
             return []
-        stood = self._stood.pop(place.key, None)
+        stood = self.standing.of(place)
         deleted = absence.decide_absence(self.site, place, paths, self.clock_ns(), stood)
+        self.standing.forget(place)
         if deleted:
             self.site.log.info("tasks.deleted", worktree=place.key, tasks=deleted)
         return deleted
-
-    def _count_standing(self, place: Place, gone: Sequence[str]) -> None:
-        """Note which tasks a place had, before any that follow make a loss look small."""
-        if not gone or place.key in self._stood:
-            return
-        with self.site.db.read() as view:
-            if any(view.base(place.key, path) is not None for path in gone):
-                self._stood[place.key] = absence.standing(view, place)
 
     def is_gated(self, place: Place) -> bool:
         """Whether what is in a place has to wait."""
@@ -321,6 +315,8 @@ class Engine:
         if sighted.touched or sighted.absent:
             report = self.ingest(place, [*sighted.absent, *sighted.touched])
             sighted = replace(sighted, absent=report.absent)  # without what was only moved
+        if not sighted.absent:
+            self.standing.forget(place)
         self.gates.heard(place)
         return sighted
 

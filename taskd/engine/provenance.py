@@ -230,8 +230,19 @@ class Provenance:
             return never and not self.is_stashed(base, is_it, gone_ns=gone_ns)
         before, move = went
         if move.by_hand:
+            renamed = self._renamed(before, move.commit, is_it)
+            if renamed is not None:
+                moved = replace(base, path=renamed)
+                return self.removed_by_hand(moved, is_it, gone_ns=gone_ns, forward=forward)
             return not move.is_first
         return forward and move.is_forward and self.history.is_ancestor(before, move.commit)
+
+    def _renamed(self, before: str, after: str, is_it: Callable[[bytes], bool]) -> str | None:
+        """The new name that a commit gave a file."""
+        old = self._tree(before)
+        new = {path: blob for path, blob in self._tree(after).items() if path not in old}
+        texts = self.history.texts(self.worktree, new)
+        return next((path for path, text in texts.items() if is_it(text)), None)
 
     def is_stashed(self, base: Base, is_it: Callable[[bytes], bool], *, gone_ns: int) -> bool:
         """Whether a stash took a file that went at a time, or before.

@@ -77,7 +77,10 @@ def fill(site: Site, place: Place) -> int:
     """Have a place given every live task it has no file of; how many."""
     with site.db.read() as view:
         here = {base.task for base in view.bases(place.key)}
+        tracked = untouchable(site, place)
         missing = [id for id in view.live() if id not in here]
+        tasks = view.many(missing) if tracked else {}
+    missing = [id for id in missing if id not in tasks or _path_at(place, tasks[id]) not in tracked]
     if missing:
         with site.writing() as txn:
             txn.enqueue(REPLICAS, missing)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from taskd.engine.engine import Engine
 from taskd.engine.site import TRACKED
 from tests.engine.bench import Bench, document
 from tests.engine.tracked import add_worktree, commit, run, settle
@@ -162,3 +163,45 @@ def test_another_task_where_one_was(shared: Bench) -> None:
     shared.settle()
 
     assert (shared.task("other").risk, shared.conflicts()) == ("medium", [])
+
+
+def test_a_rename_that_is_committed_and_reset(tracked: Bench) -> None:
+    """A file that a commit moved, and a reset to before both took away, was not removed by anybody."""
+    run(tracked, "commit", "-q", "--allow-empty", "-m", "beside")
+    tracked.settle()
+    run(tracked, "mv", "tasks/a.md", "tasks/c.md")
+    commit(tracked, "moved")
+    run(tracked, "checkout", "-q", "--orphan", "elsewhere")
+    run(tracked, "rm", "-rfq", "tasks")
+    run(tracked, "commit", "-q", "--allow-empty", "-m", "begin")
+    settle(tracked)
+
+    assert (tracked.ids(), tracked.holds()) == (["a", "b"], [])
+
+
+def test_a_directory_emptied_before_a_restart(shared: Bench) -> None:
+    """A new file that was heard before taskd died makes an emptied directory look no less empty."""
+    run(shared, "clean", "-qfdx", key="alpha")
+    shared.save("new.md", document("new"), "alpha")
+    shared.take("a.md", "b.md", "c.md", "new.md", key="alpha")
+    shared.engine = Engine(shared.engine.site, shared.engine.branch, shared.engine.mirror_lock)
+    settle(shared)
+
+    assert shared.ids() == ["a", "b", "c", "new"]
+    assert [hold.tasks for hold in shared.holds()] == [("a", "b", "c")]
+
+
+def test_a_tracked_file_removed_where_files_are_shared(make_bench: MakeBench) -> None:
+    """What git carries is not put back where somebody removed it, and nothing is written about that."""
+    bench = make_bench(FILES)
+    bench.settle()
+    bench.file("a.md").unlink()
+    settle(bench)
+    with bench.engine.working():
+        bench.engine.fill_all()
+    before = bench.db.writes
+    with bench.engine.working():
+        bench.engine.fill_all()
+        bench.engine.finish_replicas()
+
+    assert (bench.db.writes, bench.file("a.md").exists()) == (before, False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from taskd.engine.site import SHARED
+from taskd.engine.site import SHARED, TRACKED
 from tests.model.draw import Draw
 from tests.model.texts import read
 from tests.model.world import World
@@ -72,9 +72,12 @@ def git_pop(world: World, draw: Draw) -> None:
     if world.hands.under_way(tree) is None:
         before = world.readable(tree)
         world.git(tree, world.hands.pop(tree), "stash pop")
+        for path, file in world.readable(tree).items():
+            if before.get(path) != file:  # edited on top before a look it may have been typed as well
+                world.oracle.excuse(file, file.slots)
         if world.layout != SHARED:  # a removal that was put away is taken out by who pops it
             world.removed |= {before[path].id for path in before.keys() - world.readable(tree).keys()}
-        if world.layout == SHARED:  # of a worktree that was emptied it may bring only some files back
+        if world.layout != TRACKED:  # of a worktree that was emptied it may bring only some files back
             missing = {path for place, path in world.fresh if place == tree} - set(world.paths(tree))
             said = [read(world.fresh[tree, path]) for path in missing]
             world.removed |= {one.id for one in said if one is not None}

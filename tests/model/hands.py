@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from taskd.engine import setup
+from taskd.repo.worktrees import Repository
+
 UNDER_WAY: Final[Mapping[str, str]] = {
     "rebase-merge": "rebase",
     "rebase-apply": "rebase",
@@ -55,6 +58,12 @@ class Hands(Protocol):
 
     def committed(self, tree: str) -> frozenset[str]:
         """Task paths that the commit a tree stands on made another."""
+
+    def carried(self, tree: str) -> frozenset[str]:
+        """Task paths that git tracks in a tree."""
+
+    def ignore_tasks(self) -> None:
+        """Task files that git does not track yet are none of its business from now on."""
 
     def switch(self, tree: str, branch: str, *, force: bool, new: bool) -> bool:
         """Another branch."""
@@ -179,6 +188,16 @@ class RealHands:
         how = ("diff-tree", "-r", "--root", "--no-commit-id", "--name-only", "-z", "HEAD", "--", "tasks")
         listed = self(self.paths[tree], *how, check=False)
         return frozenset(path.removeprefix("tasks/") for path in listed.split("\0") if path)
+
+    def carried(self, tree: str) -> frozenset[str]:
+        """From the index."""
+        listed = self(self.paths[tree], "ls-files", "-z", "--", "tasks")
+        return frozenset(path.removeprefix("tasks/") for path in listed.split("\0") if path)
+
+    def ignore_tasks(self) -> None:
+        """As `taskd init` does it."""
+        top = self.paths["main"]
+        setup.set_exclude(Repository(top / ".git", top, "sha1"), "tasks")
 
     def switch(self, tree: str, branch: str, *, force: bool, new: bool) -> bool:
         """`git switch`."""

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from taskd.engine import setup
 from taskd.engine.engine import Engine
 from taskd.engine.site import SHARED, TRACKED, History, Rules, Site
 from taskd.repo.branch import Branch
@@ -27,6 +26,7 @@ from tests.model import laws
 from tests.model.hands import Hands, RealHands
 from tests.model.memory_git import MemoryHistory
 from tests.model.memory_hands import Door, MemoryHands
+from tests.model.places import MIXED
 from tests.model.sayings import BrokenLawError
 from tests.model.steps import ACTS, Happening
 from tests.model.world import World
@@ -35,7 +35,7 @@ LENGTH: Final = 40  # steps of a history
 NUMBERS: Final = 12  # that a step may draw
 SHRINKS: Final = 150  # runs spent on making a history short
 MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a file system in memory, where there is one
-LAYOUTS: Final = (SHARED, TRACKED)
+LAYOUTS: Final = (SHARED, TRACKED, MIXED)
 
 Story = tuple[Happening, ...]
 Make = Callable[[str], AbstractContextManager["World"]]
@@ -86,7 +86,7 @@ def real_world(layout: str) -> Iterator[World]:
         hands(top, "init", "-q", "-b", "main")
         hands(top, "commit", "-q", "--allow-empty", "-m", "begin")
         if layout == SHARED:
-            setup.set_exclude(Repository(top / ".git", top, "sha1"), "tasks")
+            hands.ignore_tasks()
 
         def look(common: Path) -> tuple[Git, History]:
             door = Git(common, scratch=common / "taskd" / "scratch")
@@ -116,8 +116,10 @@ def settled(world: World) -> Iterator[World]:
     """A world with a few tasks in three worktrees, all of them known."""
     for _ in range(3):
         world.new_task("main")
-    if world.layout == TRACKED:
+    if world.layout != SHARED:
         world.hands.commit("main", amend=False)
+    if world.layout == MIXED:
+        world.hands.ignore_tasks()
     for name in ("one", "two"):
         assert world.hands.add_tree(name, "main", branch=True)
     try:
@@ -135,7 +137,7 @@ def make_world(
     common = top / ".git"
     state = common / "taskd"
     state.mkdir()
-    repository, rules = Repository(common, top, "sha1"), Rules(layout=layout)
+    repository, rules = Repository(common, top, "sha1"), Rules(layout=SHARED if layout == MIXED else layout)
     times = Times()
     db = Database(times)
 

@@ -160,6 +160,14 @@ class MemoryTrees:
         before = self.graph.commits[commit.parents[0]].tree if commit.parents else {}
         return frozenset(p for p in commit.tree.keys() | before.keys() if commit.tree.get(p) != before.get(p))
 
+    def carried(self, tree: str) -> frozenset[str]:
+        """What is in the index."""
+        return frozenset(self.here(tree).index)
+
+    def ignore_tasks(self) -> None:
+        """What is not in an index stays out of it."""
+        self.ignores = True
+
     def indexes(self) -> dict[str, Path]:
         """The files that stand for indexes."""
         return {f"index of {tree}": self.here(tree).git_dir / "index" for tree in self.paths}

@@ -49,6 +49,7 @@ class Oracle:
     _asked_lately: set[str] = field(default_factory=set)
     _rested: int = 0
     _racing: list[Utterance] = field(default_factory=list)
+    _excused: set[tuple[str, str, str | None]] = field(default_factory=set)
     _rows: set[Row] = field(default_factory=set)
 
     # -- what people do
@@ -67,7 +68,9 @@ class Oracle:
         shown = set(over)
         known = [u for u in self._about(task, slot) if u.value in shown]
         stands = self.heads[task].at(slot) if task in self.heads else None
-        heard = [u for u in known if u.state != TYPED and (not u.doubted or u.value == stands)]
+        sure = [u for u in known if u.state != TYPED and not u.doubted]
+        told = {u.value for u in sure}
+        heard = [u for u in known if u in sure or (u.doubted and u.value == stands and u.value not in told)]
         met = [*heard, *(u for u in known if u not in heard and u.at.where == at.where)]
         # whether these had been heard by then, and so stood there, nobody knows
         self._maybe_over |= {u.number for u in known if u.doubted}
@@ -91,6 +94,10 @@ class Oracle:
         """What was typed stands in a commit that its author made: there it may be found later."""
         for said in self._about(task, slot):
             said.committed = said.committed or said.value == value
+
+    def excuse(self, file: Said, slots: Iterable[str]) -> None:
+        """Git put there what a file says, and somebody committed it: till the next look it may count."""
+        self._excused |= {(file.id, slot, file.at(slot)) for slot in slots}
 
     def pass_by(self, file: Said, where: str) -> None:
         """What was typed into a file there, and stands in it, may count as nothing at all."""
@@ -175,9 +182,9 @@ class Oracle:
             stands = self.heads[said.task].at(said.slot)
             for other in self._about(said.task, said.slot) if stands in said.over else ():
                 if other is not said and other.value == stands and other.state != TYPED:
-                    if said.state == HEARD and other.since < self.looks:
+                    if said.state == HEARD and max(other.since, other.last) < self.looks:
                         self._over.setdefault(other.number, self.looks)
-                    elif other.since == self.looks:
+                    elif said.state == HEARD:
                         self._maybe_over.add(said.number)  # both at once: either may stand
                     self._maybe_over.add(other.number)
 
@@ -220,6 +227,7 @@ class Oracle:
     def rest(self) -> None:
         """Everything heard so far has been worked off."""
         self._rested, self._asked_lately = self.looks, set()
+        self._excused.clear()
 
     # -- after it
 
@@ -251,7 +259,10 @@ class Oracle:
             value = head.at(slot)
             if before is not None and before.at(slot) == value:
                 continue
-            if not any(self._may_enter(u) for u in self._about(task, slot) if u.value == value):
+            allowed = (task, slot, value) in self._excused
+            if not allowed and not any(
+                self._may_enter(u) for u in self._about(task, slot) if u.value == value
+            ):
                 was = before.at(slot) if before else None
                 breaks("I2", f"{task}: {slot} went from {was} to {value}, which nobody typed again")
             self.counts["news"] += 1
@@ -259,7 +270,8 @@ class Oracle:
     def _judge_row(self, row: Row) -> None:
         """I2: nobody has to settle a conflict with a value that was typed over by who saw it."""
         typed = [u for u in self._about(row.task, row.field) if u.value == row.file]
-        if typed and not any(self._may_enter(said) for said in typed):
+        allowed = (row.task, row.field, row.file) in self._excused
+        if typed and not allowed and not any(self._may_enter(said) for said in typed):
             breaks("I2", f"{row.task}: {row.field} {row.file} of {row.worktree} clashes, and is superseded")
 
     def _may_enter(self, said: Utterance) -> bool:

@@ -7,10 +7,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from taskd.engine.site import WORKSPACE
 from tests.model.hands import Hands
 from tests.model.texts import OUT, Said, read
+
+#: the shared layout in a repository whose branches carry the first tasks, as after a change of layout
+MIXED: Final = "mixed"
 
 
 @dataclass

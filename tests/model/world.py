@@ -17,7 +17,7 @@ from tests.engine.bench import Database, Times
 from tests.model.hands import wait_past
 from tests.model.index import Index
 from tests.model.oracle import Oracle
-from tests.model.places import Places
+from tests.model.places import MIXED, Places
 from tests.model.sayings import At, Found, Shown, breaks
 from tests.model.texts import OUT, compose, put, read, set_value, shown
 
@@ -139,7 +139,9 @@ class World(Places):
             head = self.oracle.heads.get(said.id)
             if (said.status or "pending") != self.oracle.statuses.get(said.id, "pending"):
                 self.oracle.ask(said.id, said.status or "pending", self.at(tree), maybe=True)
-            for slot in {*said.slots, *head.slots} if head else ():
+            slots = {*said.slots, *head.slots} if head else set(said.slots)
+            self.oracle.excuse(said, slots)
+            for slot in slots if head else ():
                 value, stands = said.at(slot), head.at(slot) if head else None
                 if value is not None and value != stands and value in self.oracle.ever(said.id, slot, OUT):
                     over = [stands]
@@ -301,11 +303,16 @@ class World(Places):
         silent = moved & texts.keys() - self.oracle.heard_lately() - self.removed
         if silent:
             breaks("I8", f"the head of {', '.join(sorted(silent))} changed, and nobody said anything")
-        ours = {name for name in before if name.startswith(f"{WORKSPACE}/") or self.layout == SHARED}
+        ours = {name for name in before if self._is_ours(*name.split("/", 1))}
         for name in sorted(before.keys() - ours | {name for name in before if name.startswith("index of ")}):
             if before[name] != after.get(name):
                 breaks("I8", f"{name} was written, which is not ours")
         self.oracle.rest()
+
+    def _is_ours(self, tree: str, path: str = "") -> bool:
+        if self.layout == MIXED and tree in self.hands.paths:
+            return path not in self.hands.carried(tree)
+        return tree == WORKSPACE or self.layout == SHARED
 
     # -- what goes wrong
 
