@@ -99,7 +99,9 @@ def plan_writes(site: Site, view: View, ids: Sequence[str]) -> list[Write]:
         task = tasks[id]
         bases = view.bases_of(id)
         for place, tracked in targets:
-            mine = [base for base in bases if base.worktree == place.key and base.path not in tracked]
+            mine = [base for base in bases if base.worktree == place.key]
+            if any(base.path in tracked for base in mine):
+                continue  # git carries the task's file there: it has no other one
             wanted = _wanted(site, view, task, place, blockers.get(id, ()), mine)
             writes += [w for w in _writes_at(site, place, task, mine, wanted) if w.path not in tracked]
     return writes

@@ -75,6 +75,7 @@ def git_pop(world: World, draw: Draw) -> None:
         for path, file in world.readable(tree).items():
             if before.get(path) != file:  # edited on top before a look it may have been typed as well
                 world.oracle.excuse(file, file.slots)
+                world.oracle.ask(file.id, file.status or "pending", world.at(tree), maybe=True)
         if world.layout != SHARED:  # a removal that was put away is taken out by who pops it
             world.removed |= {before[path].id for path in before.keys() - world.readable(tree).keys()}
         if world.layout != TRACKED:  # of a worktree that was emptied it may bring only some files back

@@ -68,15 +68,17 @@ class Oracle:
         shown = set(over)
         known = [u for u in self._about(task, slot) if u.value in shown]
         stands = self.heads[task].at(slot) if task in self.heads else None
-        sure = [u for u in known if u.state != TYPED and not u.doubted]
+        sure = [u for u in known if u.state not in (TYPED, MAYBE) and not u.doubted]
         told = {u.value for u in sure}
         heard = [u for u in known if u in sure or (u.doubted and u.value == stands and u.value not in told)]
         met = [*heard, *(u for u in known if u not in heard and u.at.where == at.where)]
         # whether these had been heard by then, and so stood there, nobody knows
-        self._maybe_over |= {u.number for u in known if u.doubted}
+        doubtful = [u for u in known if u not in met and (u.doubted or u.state == MAYBE)]
+        self._maybe_over |= {u.number for u in doubtful}
         seen = frozenset(number for u in met for number in (u.number, *u.seen))
         said = Utterance(len(self.utterances), task, slot, value, at, seen, frozenset(shown), unique)
         self.utterances.append(said)
+        self._maybe_over |= {said.number} if doubtful else set()
         self.counts["typed" if unique else "typed again"] += 1
         return said
 

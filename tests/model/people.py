@@ -84,7 +84,9 @@ def type_status(world: World, draw: Draw) -> None:
         return
     path = draw.of(sorted(files))
     said, status = files[path], draw.of(list(LAWFUL))
-    if status != said.status:
+    rewritten = world.foreign.get(tree, 0) != world.known_foreign.get(tree, 0)
+    held = [one.status for one in world.carried.get((tree, said.id), [])] if rewritten else []
+    if status not in (said.status, *held):  # else it may be an old buffer's
         world.oracle.ask(said.id, status, world.at(tree))
         world.note(f"type {tree}/{path} status: {said.status} -> {status}")
         world.save(tree, path, set_value(world.text(tree, path), "status", status))
