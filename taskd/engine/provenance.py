@@ -139,10 +139,10 @@ class Provenance:
         since = self._since(base)
         if not since or not since[-1].by_hand or self.here is None:
             return True
-        blob = self._tree(self.here).get(item.path)
-        if blob is None or not self._committed_by_hand(item.path, blob, base):
+        blob = self._tree(self.here).get(path)
+        if blob is None or not self._committed_by_hand(path, blob, base):
             return True
-        return self._text(item.path, blob) != item.text
+        return self._text(path, blob) != item.text
 
     def has_text(self, item: replicas.Reading) -> bool:
         """Whether git has what a file says, without which it cannot have put it there."""

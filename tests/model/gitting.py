@@ -76,8 +76,6 @@ def git_pop(world: World, draw: Draw) -> None:
             if before.get(path) != file:  # edited on top before a look it may have been typed as well
                 world.oracle.excuse(file, file.slots)
                 world.oracle.ask(file.id, file.status or "pending", world.at(tree), maybe=True)
-        if world.layout != SHARED:  # a removal that was put away is taken out by who pops it
-            world.removed |= {before[path].id for path in before.keys() - world.readable(tree).keys()}
         if world.layout != TRACKED:  # of a worktree that was emptied it may bring only some files back
             missing = {path for place, path in world.fresh if place == tree} - set(world.paths(tree))
             said = [read(world.fresh[tree, path]) for path in missing]
@@ -85,6 +83,8 @@ def git_pop(world: World, draw: Draw) -> None:
         for path in sorted(world.hands.unmerged(tree)):  # it stops like a merge, and nothing is under way
             world.git(tree, world.hands.settle(tree, path, draw.of(["ours", "theirs"])), f"settle {path}")
             world.adopt(tree, {path})
+        if world.layout != SHARED:  # a removal that was put away is taken out by who pops it
+            world.removed |= {before[path].id for path in before.keys() - world.readable(tree).keys()}
 
 
 def git_take_path(world: World, draw: Draw) -> None:
