@@ -236,6 +236,14 @@ class StoreFailed(TaskdError):
     hint = "the task files are untouched; `taskd daemon logs` tells more"
 
 
+class StoreBusy(StoreFailed):
+    """the index is busy: {reason}"""
+
+    kind = Kind.TRY_AGAIN
+    code = "store-busy"
+    hint = "another process holds it; try again in a moment"
+
+
 class StoreDamaged(StoreFailed):
     """the index is damaged: {reason}"""
 

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,11 +33,12 @@ from taskd.daemon.serve import Request, RunCommand, Server, listen, write_endpoi
 from taskd.engine import backups
 from taskd.engine.engine import Engine
 from taskd.engine.operations import OPERATIONS
-from taskd.errors import Fenced, StoreDamaged, StoreGone, TaskdError, Unreachable
+from taskd.errors import Fenced, StoreBusy, StoreDamaged, StoreGone, TaskdError, Unreachable
 from taskd.repo.lock import FileLock
 
 SWITCH: Final = 0.0005  # seconds until a busy thread lets another run; 5 ms, the default, is felt in a call
 REMOVAL: Final = 0.5  # seconds after the index went, in which the rest of a repository that is removed goes
+WAIT_LIMIT: Final = 15.0  # seconds between two tries to open an index that is busy
 END_LIMIT: Final = 1.8  # seconds each of keeper and mirrorer may take to end; the promise is 5 in all
 
 
@@ -72,11 +74,13 @@ def _serve(
 ) -> bool:
     """Serve until stopped; whether to begin again, with what has become of the index."""
     sys.setswitchinterval(SWITCH)
+    notifier = Notifier.from_environment(environ)
+    for number in (signal.SIGTERM, signal.SIGINT):  # until there is something to be ended in order
+        signal.signal(number, signal.SIG_DFL)
     with ExitStack() as stack:
-        engine = local.open_engine(home, log, thorough=True)
+        engine = open_patiently(home, log, notifier)
         stack.callback(engine.close)
-        engine.site.epoch = engine.site.db.take_over()
-        daemon = Daemon(home, engine, Notifier.from_environment(environ), log, lock)
+        daemon = Daemon(home, engine, notifier, log, lock)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: daemon.stop())
         path = local.socket_place(home.repository.common_dir, environ)
@@ -103,6 +107,27 @@ def _serve(
         daemon.notifier.stopping()
         log.info("daemon.stopping", pid=os.getpid())
     return daemon.again
+
+
+def open_patiently(home: local.Home, log: Any, notifier: Notifier) -> Engine:  # noqa: ANN401 - structlog's
+    """The engine, with the index taken over; while somebody else keeps that busy it is tried again.
+
+    To end instead would have a service manager start us over and over.
+    """
+    for wait in chain((1.0, 2.0, 4.0, 8.0), repeat(WAIT_LIMIT)):
+        with ExitStack() as stack:
+            try:
+                engine = local.open_engine(home, log, thorough=True)
+                stack.callback(engine.close)
+                engine.site.epoch = engine.site.db.take_over()
+            except StoreBusy as error:
+                log.warning("daemon.degraded", reason=error.message, again_in=wait)
+                notifier.ready(f"degraded: {error.message}")
+            else:
+                stack.pop_all()
+                return engine
+        time.sleep(wait)
+    raise AssertionError  # the waits do not end
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from taskd.errors import StoreDamaged, StoreFailed, TaskdError
+from taskd.errors import StoreBusy, StoreDamaged, StoreFailed, TaskdError
 from taskd.store.values import unkeepable_number, unkeepable_text
 
 VERSION: Final = 2  # how many steps of `schema` this taskd knows
@@ -50,14 +50,14 @@ TROUBLE: Final = (sqlite3.Error, sqlite3.Warning, UnicodeEncodeError, OverflowEr
 
 
 def told(error: Exception, place: Path | str = "") -> TaskdError:
-    """An error of sqlite3 in our words: StoreFailed or StoreDamaged; BadValue for what cannot be kept."""
+    """An error of sqlite3 in our words: a StoreFailed of some kind; BadValue for what cannot be kept."""
     if isinstance(error, UnicodeEncodeError):
         return unkeepable_text(error)
     if isinstance(error, OverflowError):
         return unkeepable_number()
     reason = _REASONS.get(_code(error))
     where = f" ({place})" if place else ""
-    kind = StoreDamaged if _code(error) in _DAMAGE else StoreFailed
+    kind = StoreDamaged if _code(error) in _DAMAGE else StoreBusy if is_busy(error) else StoreFailed
     return kind(reason=f"{reason}: {error}{where}" if reason else f"{error}{where}")
 
 

@@ -108,6 +108,27 @@ def test_a_lost_index(origin: Bench, set_up: SetUp) -> None:
     assert bench.ids() == ["auth", "db"]
 
 
+def test_s35_round_trip(origin: Bench, set_up: SetUp) -> None:
+    """From the index to the branch and back: every task, edge, status and record is what it was."""
+    origin.put("ui.md", document("ui", body="\nB\n", depends_on="[db, auth]", tags="[x, y]", risk="high"))
+    origin.call("status", id="ui", status="blocked", reason="no key")
+    origin.engine.finish_branch()
+    before = [told(origin, id) for id in origin.ids()]
+    state = origin.top / ".git/taskd"
+    state.rename(state.with_name("lost"))
+    bench = set_up(origin.top)
+
+    assert [told(bench, id) for id in bench.ids()] == before
+
+
+def told(bench: Bench, id: str) -> object:
+    """All that a task says."""
+    task = bench.task(id)
+    edges = (task.depends_on, task.parent, task.file)
+    live = (task.status, task.reason, task.started, [(note.by, note.text, note.at) for note in task.notes])
+    return task.name, task.body, task.tags, task.risk, edges, live
+
+
 def test_files_in_the_worktree_are_merged(origin: Bench, tmp_path: Path, set_up: SetUp) -> None:
     """What lies in the fresh worktree comes after the branch: news is added, the rest conflicts."""
     path = clone(origin, tmp_path / "clone")

@@ -249,7 +249,7 @@ def test_one_file_at_once(new_world: NewWorld) -> None:
 
 @pytest.mark.parametrize("every", [20, pytest.param(2, marks=pytest.mark.soak)])
 def test_adds_at_once(every: int, new_world: NewWorld) -> None:
-    """A hundred processes that add a task of the same name at once make a hundred tasks."""
+    """S-08: a hundred processes that add a task of the same name at once make a hundred tasks."""
     world = new_world(1)
     world.start()
     made = commands(world, [["add", "The same name"] for _ in range(100)], every)
