@@ -14,7 +14,7 @@ from typing import Final
 
 from taskd.core.authored import authored, unread
 from taskd.core.document import Document, edit_all, read
-from taskd.core.fields import FIELDS, Merge
+from taskd.core.fields import FIELDS, Kind, Merge
 from taskd.errors import Uneditable
 
 #: what a document says of a field that stands there and that nobody understands
@@ -25,8 +25,8 @@ def nearest(document: Document, candidates: Sequence[Document], *, typed: bool =
     """Which of the candidates the document was most likely made from; of equals the last.
 
     That is the one over which the least is said. What was `typed` is rather something new than an old
-    value of another candidate's; what git put there rather has other things than it lacks some: the less
-    likely counts twice. ValueError without any candidates.
+    value of another candidate's, but for words of a fixed few; what git put there rather has other things
+    than it lacks some: the less likely counts twice. ValueError without any candidates.
     """
     parts = [_parts(one) for one in candidates]
     weigh = _Typed(parts) if typed else _Brought()
@@ -57,8 +57,9 @@ class _Typed:
         self._candidates = candidates
 
     def added(self, name: str, part: object) -> int:
-        told = part not in (None, "") and any(one.has(name, part) for one in self._candidates)
-        return 2 if told else 1
+        if part in (None, "") or (name in FIELDS and FIELDS[name].kind is Kind.ENUM):
+            return 1  # of a few words each comes again
+        return 2 if any(one.has(name, part) for one in self._candidates) else 1
 
     def removed(self) -> int:
         return 1

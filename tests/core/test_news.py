@@ -282,6 +282,14 @@ def test_old_values_are_seldom_typed_again() -> None:
         assert nearest(document(("low", "high"), ("[x]", "[x, y]"), mine), [second, first]) == 0
 
 
+def test_a_word_of_few_is_typed_again() -> None:
+    """A status or a priority that stood there once is as likely typed as one that did not."""
+    first = document(("risk: low", "risk: high\nstatus: failed"), ("one", "one\ngone"))
+    second = document()
+
+    assert nearest(document(("risk: low", "risk: low\nstatus: failed")), [first, second]) == 1
+
+
 def test_git_brings_rather_than_takes() -> None:
     """What git put there was made from a text of which little is missing in it; so it takes nothing out."""
     first = document()
