@@ -253,12 +253,10 @@ class Taker:
         former, item = case.former, case.item
         if self.git is None:
             return False
-        if not self.git.tracked:
-            return self.git.may_be_unstashed(item, former)
-        if not self.git.may_be_gits(item, former):
-            return False
         moved = former is not None and former.path != item.path and former.text == text_hash(item.text)
-        return not (moved and self.git.is_new(item.path))
+        if not self.git.tracked:
+            return not moved and self.git.may_be_unstashed(item, former)
+        return self.git.may_be_gits(item, former) and not (moved and self.git.is_new(item.path))
 
     def _lift_tombstone(self, head: Task) -> Task:
         """A deleted task's document, edited or written anew by hand, restores it."""

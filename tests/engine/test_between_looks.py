@@ -205,3 +205,15 @@ def test_a_tracked_file_removed_where_files_are_shared(make_bench: MakeBench) ->
         bench.engine.finish_replicas()
 
     assert (bench.db.writes, bench.file("a.md").exists()) == (before, False)
+
+
+def test_a_file_older_than_the_last_stash_is_renamed(shared: Bench) -> None:
+    """A rename by hand counts also where a stash was made after the file was written."""
+    (shared.top / "code").write_text("x\n")
+    run(shared, "add", "code")
+    run(shared, "stash", "-q")
+    shared.file("sub").mkdir()
+    shared.file("a.md").rename(shared.file("sub/a.md"))
+    settle(shared)
+
+    assert (shared.task("a").file, shared.file("sub/a.md", "alpha").exists()) == ("sub/a.md", True)

@@ -197,7 +197,9 @@ class MemoryHands(MemoryTrees):
     def settle(self, tree: str, path: str, side: str | None) -> bool:
         """One side's text, or what stands there, as the merged one."""
         here = self.at_work(tree)
-        sides = here.stages.pop(path)
+        sides = here.stages.pop(path, None)
+        if sides is None:
+            return False
         if side is not None:
             blob = sides[1] if side == "ours" else sides[2]
             self.write(here, path, None if blob is None else self.graph.blobs[blob])
