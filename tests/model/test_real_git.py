@@ -8,7 +8,7 @@ import pytest
 
 from tests.model.histories import LAYOUTS, real_world, seeds_of, sweep
 
-RUNS: Final = 15  # histories of each layout; a soak runs thousands
+RUNS: Final = 12  # histories of each layout; a soak runs thousands
 SOAK: Final = 1_000
 
 
