@@ -108,7 +108,8 @@ def git_clean(world: World, draw: Draw) -> None:
     tree, ignored = draw.of(list(world.hands.paths)), draw.chance(40)
     before = world.readable(tree)
     world.git(tree, world.hands.clean(tree, ignored=ignored), f"clean {'-x' if ignored else ''}")
-    if world.layout != SHARED:  # it takes no lock, so it cannot be told from `rm`
+    # it takes no lock, so it cannot be told from `rm`; of several files where all are shared it is held
+    if world.layout != SHARED or len(before) == 1:
         world.removed |= {before[path].id for path in before.keys() - world.readable(tree).keys()}
 
 
