@@ -8,14 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from taskd.core.document import read
 from taskd.core.texts import text_hash
 from taskd.engine import provenance
 from taskd.engine.accept import Origin, accept
+from taskd.engine.ancestry import read_or_none
 from taskd.engine.provenance import Provenance
 from taskd.engine.site import BRANCH, REPLICAS, SHARED, WORKSPACE, Place, Site
 from taskd.engine.standing import standing
-from taskd.errors import DocumentError, NotYet
 from taskd.repo import replicas
 from taskd.store.base import Base, Hold, Txn
 
@@ -112,7 +111,9 @@ def _is_removed(site: Site, place: Place, base: Base, git: Provenance | None) ->
     gone = _last_change_ns(place.root / base.path)
 
     def is_it(text: bytes) -> bool:
-        return text_hash(text) == base.text or _written_id(text) == base.task
+        document = read_or_none(text)
+        written = None if document is None else document.values.get("id")
+        return text_hash(text) == base.text or written == base.task
 
     if site.rules.layout == SHARED:
         return base.head is None and not (git is not None and git.is_stashed(base, is_it, gone_ns=gone))
@@ -128,14 +129,6 @@ def _last_change_ns(file: Path) -> int:
         with suppress(OSError):
             return directory.stat().st_mtime_ns
     return 0
-
-
-def _written_id(text: bytes) -> object:
-    try:
-        found = read(text)
-    except (DocumentError, NotYet):
-        return None
-    return None if found is None else found.values.get("id")
 
 
 def _is_deletion(site: Site, place: Place, txn: Txn, base: Base) -> bool:
