@@ -143,12 +143,7 @@ class Oracle:
     def listen(self, places: Mapping[str, Shown], deleted: AbstractSet[str] = frozenset()) -> None:
         """Find out which of the typed values stand in files now. `deleted` are tasks with a tombstone."""
         self.looks += 1
-        copies = {
-            (file.id, slot, value)
-            for shown in places.values()
-            for file in shown.copies
-            for slot, value in file.slots.items()
-        }
+        copies = _told(file for shown in places.values() for file in shown.copies)
         for said in self.utterances:
             if said.state == TYPED and said.unique and (said.task, said.slot, said.value) in copies:
                 self._guess(said)
@@ -156,12 +151,7 @@ class Oracle:
             self._hear(said)
         self._racing.clear()
         self._asked_lately |= {request.task for request in self.requests}
-        anywhere = {
-            (file.id, slot, value)
-            for shown in places.values()
-            for file in shown.files
-            for slot, value in file.slots.items()
-        }
+        anywhere = _told(file for shown in places.values() for file in shown.files)
         for said in self.utterances:
             if said.state == TYPED or said.doubted:
                 home = places.get(said.at.where)
@@ -328,3 +318,8 @@ class Oracle:
     def values(self, task: str, slot: str, *more: str) -> list[str]:
         """Everything ever heard in a slot, oldest first, and more."""
         return [*(u.value for u in self._about(task, slot) if u.state == HEARD), *more]
+
+
+def _told(files: Iterable[Said]) -> set[tuple[str, str, str]]:
+    """Task, slot and value of all that files say."""
+    return {(file.id, slot, value) for file in files for slot, value in file.slots.items()}
